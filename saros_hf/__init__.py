@@ -1,0 +1,3 @@
+"""SAROS, the sparsely annotated CT body composition dataset."""
+
+__version__ = "0.1.0"

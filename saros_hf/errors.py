@@ -1,0 +1,70 @@
+"""Errors that a user can act on: where, what was found, what was expected, what to do."""
+
+from pathlib import Path
+from typing import Any
+
+
+class SarosError(Exception):
+    """A problem with the user's data or command, told in one line.
+
+    Args:
+        where: The case and file, or the option, that is at fault.
+        found: What is there.
+        expected: What should be there.
+        remedy: What the user can do about it.
+    """
+
+    def __init__(self, where: str | Path, *, found: str, expected: str, remedy: str) -> None:
+        self.where = str(where)
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+        text = f"{where}: found {found}, expected {expected}. {remedy}"
+        super().__init__(" ".join(text.split()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the keyword arguments, so that worker processes can hand it on."""
+        return _rebuild, (type(self), self.where, self.found, self.expected, self.remedy)
+
+
+class MissingFileError(SarosError, FileNotFoundError):
+    """A file or folder that should exist does not."""
+
+
+class UnreadableFileError(SarosError, OSError):
+    """A file exists but cannot be read as what it should be."""
+
+
+class GridMismatchError(SarosError, ValueError):
+    """Two volumes that should share shape and affine do not."""
+
+
+class UnknownLabelError(SarosError, ValueError):
+    """A label map holds a value that is no label of its task."""
+
+
+class TableError(SarosError, ValueError):
+    """The Segmentation Info CSV has a column or row that cannot be right."""
+
+
+class DicomError(SarosError, ValueError):
+    """A DICOM series cannot be turned into a volume without guessing."""
+
+
+class UsageError(SarosError, ValueError):
+    """An option has a value that the command cannot use."""
+
+
+def _rebuild(kind: type[SarosError], *fields: str) -> SarosError:
+    where, found, expected, remedy = fields
+    return kind(where, found=found, expected=expected, remedy=remedy)
+
+
+def saros_cause(error: BaseException) -> SarosError | None:
+    """Return the first ``SarosError`` in a chain of causes, ``None`` if there is none."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, SarosError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None

@@ -1,0 +1,1 @@
+"""Train, score and publish segmentation networks on SAROS."""
