@@ -1,0 +1,270 @@
+"""The `datasets` builder behind ``load_dataset("saros")``.
+
+`datasets` runs no loading scripts since 4.0; a builder inside a package is what takes their place.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import numpy as np
+
+from .case_files import CaseFiles, find_cases
+from .case_table import find_table
+from .errors import MissingFileError, UsageError
+from .folds import FOLDS, SPLITS, split_of
+from .labels import IGNORE_INDEX, label_names
+from .nifti import read_grid, read_image, read_mask, refuse_cut_short, refuse_other_grid
+from .volume import Volume, annotated_slices
+
+SCHEMA_VERSION = "1.0.0"
+"""Raise it whenever rows change: it is part of every cache folder's name."""
+
+ConfigName = Literal["volumes", "slices"]
+
+
+@dataclass
+class SarosConfig(datasets.BuilderConfig):
+    """Options of ``load_dataset("saros", name, ...)``.
+
+    Attributes:
+        name: ``volumes``, a row per case, or ``slices``, a row per annotated slice.
+        data_dir: Folder of ``case_XXX`` folders with the Segmentation Info CSV.
+        fold: Number 1..5 of the fold that is the validation split.
+        splits: ``paper`` for train, validation and test; ``folds`` for fold_1..fold_5 and test.
+        context: Neighbouring slices on each side, as channels of a ``slices`` image.
+    """
+
+    version: datasets.Version = datasets.Version(SCHEMA_VERSION)
+    fold: int = 1
+    splits: Literal["paper", "folds"] = "paper"
+    context: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse options that no split or row can be made of."""
+        super().__post_init__()
+        if self.fold not in range(1, 6):
+            raise UsageError(
+                "fold", found=str(self.fold), expected="1 to 5", remedy="Choose one of them."
+            )
+        if self.splits not in ("paper", "folds"):
+            raise UsageError(
+                "splits", found=self.splits, expected="paper or folds", remedy="Choose one."
+            )
+        if self.context < 0:
+            raise UsageError(
+                "context", found=str(self.context), expected="0 or more", remedy="Raise it."
+            )
+
+    def create_config_id(
+        self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None
+    ) -> str:
+        """Name the cache after what the folder holds now, so that changed data is built anew."""
+        told = {k: v for k, v in config_kwargs.items() if k != "data_files"}
+        told["contents"] = _contents_hash(_data_dir(self))
+        config_id: str = super().create_config_id(told, custom_features)
+        return config_id
+
+
+class Saros(datasets.GeneratorBasedBuilder):
+    """Streams SAROS cases or annotated slices from a folder of NIfTI files."""
+
+    BUILDER_CONFIG_CLASS = SarosConfig
+    BUILDER_CONFIGS = (
+        SarosConfig(name="volumes", description="One row per CT, label maps as stored."),
+        SarosConfig(name="slices", description="One row per annotated axial slice, RAS+."),
+    )
+    DEFAULT_CONFIG_NAME = "volumes"
+    DEFAULT_WRITER_BATCH_SIZE = 16
+    """A row holds megabytes; the library's 1000 rows a batch overflow Arrow's offsets."""
+
+    def _info(self) -> datasets.DatasetInfo:
+        features = _CASE_FEATURES | (
+            _VOLUME_FEATURES if self.config.name == "volumes" else _slice_features(None, 0)
+        )
+        return datasets.DatasetInfo(
+            description="SAROS: sparsely annotated regions and organs in 900 CTs.",
+            features=datasets.Features(features),
+            homepage="https://doi.org/10.25737/SZ96-ZG60",
+            license="label maps CC BY 4.0; CT images as the column license says",
+            citation=_CITATION,
+        )
+
+    def _split_generators(self, dl_manager: object) -> list[datasets.SplitGenerator]:  # noqa: ARG002
+        cases = find_cases(_data_dir(self.config))
+        if self.config.name == "slices":
+            shapes = {read_grid(files.image).shape[:2] for files in cases}
+            shape = shapes.pop() if len(shapes) == 1 else None
+            features = _CASE_FEATURES | _slice_features(shape, self.config.context)
+            self.info.features = datasets.Features(features)
+        groups = _group(cases, self.config)
+        return [
+            datasets.SplitGenerator(name=name, gen_kwargs={"cases": members})
+            for name, members in groups.items()
+            if members
+        ]
+
+    def _generate_examples(
+        self, cases: list[CaseFiles]
+    ) -> Iterator[tuple[str | tuple[str, int], dict[str, Any]]]:
+        for files in cases:
+            if self.config.name == "volumes":
+                yield files.case.case_id, _volume_row(files)
+            else:
+                for row in _slice_rows(files, self.config.context):
+                    yield (files.case.case_id, row["slice_index"]), row
+
+
+_CASE_FEATURES = {
+    "case_id": datasets.Value("string"),
+    "patient_id": datasets.Value("string"),
+    "series_instance_uid": datasets.Value("string"),
+    "collection": datasets.Value("string"),
+    "license": datasets.Value("string"),
+    "anatomic_region": datasets.Value("string"),
+    "sex": datasets.Value("string"),
+    "has_breast_implant": datasets.Value("bool"),
+    "orientation": datasets.Value("string"),
+    "fold": datasets.Value("string"),
+    "spacing_mm": datasets.List(datasets.Value("float64"), length=3),
+}
+_VOLUME_FEATURES = {
+    "image": datasets.Nifti(),
+    "body_regions": datasets.Nifti(),
+    "body_parts": datasets.Nifti(),
+    "annotated_slices": datasets.List(datasets.Value("int32")),
+}
+
+
+def _slice_features(shape: tuple[int, ...] | None, context: int) -> dict[str, Any]:
+    """Return fixed-size arrays where all cases have one in-plane ``shape``, else nested lists."""
+
+    def array(dtype: str, channels: int | None) -> Any:  # noqa: ANN401 - any datasets feature
+        if shape is None:
+            plane = datasets.List(datasets.List(datasets.Value(dtype)))
+            return datasets.List(plane) if channels else plane
+        if channels:
+            return datasets.Array3D(shape=(channels, *shape), dtype=dtype)
+        return datasets.Array2D(shape=shape, dtype=dtype)
+
+    return {
+        "slice_index": datasets.Value("int32"),
+        "position_mm": datasets.Value("float64"),
+        "position_fraction": datasets.Value("float64"),
+        "image": array("int16", 2 * context + 1),
+        "body_regions": array("uint8", None),
+        "body_parts": array("uint8", None),
+        "region_labels": datasets.List(datasets.ClassLabel(names=label_names("body-regions"))),
+        "part_labels": datasets.List(datasets.ClassLabel(names=label_names("body-parts"))),
+    }
+
+
+def _group(cases: tuple[CaseFiles, ...], config: SarosConfig) -> dict[str, list[CaseFiles]]:
+    groups: dict[str, list[CaseFiles]]
+    if config.splits == "folds":
+        groups = {fold.replace("-", "_"): [] for fold in FOLDS}
+        for files in cases:
+            groups[files.case.fold.replace("-", "_")].append(files)
+        return groups
+    groups = {split: [] for split in SPLITS}
+    for files in cases:
+        groups[split_of(files.case.fold, validation_fold=config.fold)].append(files)
+    return groups
+
+
+def _case_columns(files: CaseFiles, stored: Volume) -> dict[str, Any]:
+    case = files.case
+    return {
+        "case_id": case.case_id,
+        "patient_id": case.patient_id,
+        "series_instance_uid": case.series_instance_uid,
+        "collection": case.collection,
+        "license": case.license,
+        "anatomic_region": case.anatomic_region,
+        "sex": case.sex,
+        "has_breast_implant": case.has_breast_implant,
+        "orientation": stored.orientation,
+        "fold": case.fold,
+        "spacing_mm": list(stored.to_ras().spacing_mm),
+    }
+
+
+def _read_masks(files: CaseFiles, image: Volume) -> tuple[Volume, Volume | None]:
+    regions = read_mask(files.mask("body-regions"), "body-regions")
+    refuse_other_grid(regions, image, files.mask("body-regions"))
+    if files.body_parts is None:
+        return regions, None
+    parts = read_mask(files.body_parts, "body-parts")
+    refuse_other_grid(parts, image, files.body_parts)
+    return regions, parts
+
+
+def _volume_row(files: CaseFiles) -> dict[str, Any]:
+    refuse_cut_short(files.image)
+    grid = read_grid(files.image)
+    regions, parts = _read_masks(files, grid)
+    return _case_columns(files, grid) | {
+        "image": str(files.image),
+        "body_regions": str(files.mask("body-regions")),
+        "body_parts": None if parts is None else str(files.body_parts),
+        "annotated_slices": annotated_slices(regions.array),
+    }
+
+
+def _slice_rows(files: CaseFiles, context: int) -> Iterator[dict[str, Any]]:
+    stored = read_image(files.image)
+    masks = _read_masks(files, stored)
+    image = stored.to_ras()
+    regions, parts = (None if mask is None else mask.to_ras().array for mask in masks)
+    assert regions is not None  # noqa: S101 - only parts can be missing
+    last = image.shape[2] - 1
+    downwards = stored.orientation[2] == "I"
+    columns = _case_columns(files, stored)
+    for k in annotated_slices(regions):
+        neighbours = np.clip(np.arange(k - context, k + context + 1), 0, last)
+        # All 255 stands for "no body parts map", as it does for a slice nobody annotated.
+        part = np.full(image.shape[:2], IGNORE_INDEX, np.uint8) if parts is None else parts[..., k]
+        yield columns | {
+            "slice_index": int(last - k if downwards else k),
+            "position_mm": float(k * image.spacing_mm[2]),
+            "position_fraction": float(k / max(last, 1)),
+            "image": np.ascontiguousarray(np.moveaxis(image.array[..., neighbours], 2, 0)),
+            "body_regions": np.ascontiguousarray(regions[..., k]),
+            "body_parts": np.ascontiguousarray(part),
+            "region_labels": np.unique(regions[..., k]),
+            "part_labels": np.setdiff1d(part, [IGNORE_INDEX]),
+        }
+
+
+def _data_dir(config: SarosConfig) -> Path:
+    if config.data_dir is None:
+        raise MissingFileError(
+            "data_dir",
+            found="nothing",
+            expected="a folder of cases",
+            remedy='Pass data_dir=..., e.g. one made by "saros phantom DIR --cases 12".',
+        )
+    return Path(config.data_dir).expanduser().resolve()
+
+
+def _contents_hash(folder: Path) -> str:
+    """Return a hash of the table's bytes and of every case file's size and time of change."""
+    digest = hashlib.sha256(find_table(folder).read_bytes())
+    for path in sorted(folder.glob("case_*/*.nii.gz")):
+        status = path.stat()
+        digest.update(f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
+
+
+_CITATION = """@article{koitka2024saros,
+  title = {SAROS: A dataset for whole-body region and organ segmentation in CT imaging},
+  author = {Koitka, Sven and Baldini, Giulia and Kroll, Lennard and van Landeghem, Natalie and
+            Pollok, Olivia B. and Haubold, Johannes and Pelka, Obioma and Kim, Moon and
+            Kleesiek, Jens and Nensa, Felix and Hosch, Ren{\\'e}},
+  journal = {Scientific Data},
+  year = {2024},
+  doi = {10.1038/s41597-024-03337-6}
+}"""
