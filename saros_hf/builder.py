@@ -38,7 +38,7 @@ class SarosConfig(datasets.BuilderConfig):
         context: Neighbouring slices on each side, as channels of a ``slices`` image.
     """
 
-    version: datasets.Version = datasets.Version(SCHEMA_VERSION)
+    version: str | datasets.Version = SCHEMA_VERSION
     fold: int = 1
     splits: Literal["paper", "folds"] = "paper"
     context: int = 0
@@ -216,10 +216,10 @@ def _volume_row(files: CaseFiles) -> dict[str, Any]:
 
 def _slice_rows(files: CaseFiles, context: int) -> Iterator[dict[str, Any]]:
     stored = read_image(files.image)
-    masks = _read_masks(files, stored)
+    stored_regions, stored_parts = _read_masks(files, stored)
     image = stored.to_ras()
-    regions, parts = (None if mask is None else mask.to_ras().array for mask in masks)
-    assert regions is not None  # noqa: S101 - only parts can be missing
+    regions = stored_regions.to_ras().array
+    parts = None if stored_parts is None else stored_parts.to_ras().array
     last = image.shape[2] - 1
     downwards = stored.orientation[2] == "I"
     columns = _case_columns(files, stored)

@@ -45,7 +45,7 @@ def refuse_cut_short(path: Path) -> None:
     image = _load(path)
     header = image.header
     voxel_bytes = math.prod(image.shape) * header.get_data_dtype().itemsize
-    expected = int(header["vox_offset"]) + voxel_bytes
+    expected = int(cast(Any, image.dataobj).offset) + voxel_bytes
     with path.open("rb") as file:
         file.seek(-4, os.SEEK_END)
         told = int.from_bytes(file.read(4), "little")

@@ -1,0 +1,39 @@
+"""What a trained network expects of its input and says with its output."""
+
+from dataclasses import dataclass
+
+from saros_hf.labels import Task
+
+from .transforms import Window
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The learning problem, stated once and stored with the weights.
+
+    Attributes:
+        task: Which label map the network predicts.
+        context: Neighbouring slices on each side, as channels.
+        window: Hounsfield units that become -1 and 1.
+        spacing_range_mm: Smallest and largest in-plane spacing among the training cases.
+        slice_spacing_mm: Distance to a context slice; the 5 mm that SAROS is annotated at.
+    """
+
+    task: Task
+    context: int
+    window: Window
+    spacing_range_mm: tuple[float, float]
+    slice_spacing_mm: float = 5.0
+
+    @property
+    def channels(self) -> int:
+        """Number of input channels."""
+        return 2 * self.context + 1
+
+    def in_plane_scale(self, spacing_mm: float) -> float:
+        """Return the factor by which to enlarge an image so that its spacing was trained on.
+
+        1.0 where the network saw such spacing, else just enough to reach the range's edge.
+        """
+        low, high = self.spacing_range_mm
+        return spacing_mm / min(max(spacing_mm, low), high)
