@@ -1,0 +1,75 @@
+"""Read any CT as it is: NIfTI, or the one series in a folder or .zip of DICOM files."""
+
+from pathlib import Path
+
+from .archive.local import LocalFiles, open_source
+from .dicom import find_series, read_series
+from .dicom_groups import DicomContents
+from .errors import DicomError, MissingFileError, UsageError
+from .nifti import read_image
+from .volume import Volume
+
+
+def read_ct(path: Path) -> Volume:
+    """Return a CT as int16 Hounsfield units on its original grid.
+
+    Args:
+        path: A ``.nii.gz`` or ``.nii`` file, or a folder or .zip with one CT series.
+
+    Raises:
+        MissingFileError: There is no such path, or no CT in it.
+        UnreadableFileError: The file is cut short or unsafe to extract.
+        DicomError: There is more than one series, or it is no evenly spaced axial volume.
+        UsageError: The file is neither NIfTI nor .zip.
+    """
+    if path.name.endswith((".nii", ".nii.gz")):
+        return read_image(path)
+    if path.is_file() and path.suffix.lower() != ".zip":
+        raise UsageError(
+            path,
+            found=f"a {path.suffix or 'nameless'} file",
+            expected=".nii.gz, .nii, or a folder or .zip of DICOM files",
+            remedy="Of a DICOM series give the folder that holds its slices.",
+        )
+    with open_source(path) as files:
+        contents = find_series(files.paths)
+        refuse_without_ct(files, contents)
+        if contents.broken:
+            raise broken_file(files, contents.broken[0])
+        if len(contents.series) > 1:
+            uids = [f"{one.uid} ({len(one.slices)} slices)" for one in contents.series]
+            more = ", ..." if len(uids) > 5 else ""
+            raise DicomError(
+                path,
+                found=f"{len(uids)} CT series: {', '.join(uids[:5])}{more}",
+                expected="exactly one",
+                remedy="Give the folder of one series, or make cases of all: saros convert",
+            )
+        return read_series(contents.series[0])
+
+
+def refuse_without_ct(files: LocalFiles, contents: DicomContents) -> None:
+    """Raise unless some file is, or may have been, a slice of a CT.
+
+    Raises:
+        MissingFileError: Names what was found instead.
+    """
+    if contents.series or contents.broken:
+        return
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(contents.left_out.items()))
+    raise MissingFileError(
+        files.source,
+        found=f"no CT series among {len(files.paths)} files ({kinds or 'empty'})",
+        expected="the DICOM files of at least one CT series",
+        remedy="Check the path; archives inside a folder are to be unpacked first.",
+    )
+
+
+def broken_file(files: LocalFiles, path: Path) -> DicomError:
+    """Return the error for a damaged file that does not say which series it belongs to."""
+    return DicomError(
+        files.name_of(path),
+        found="a DICOM file that is cut short or damaged before its SeriesInstanceUID",
+        expected="a whole file",
+        remedy="Fetch it again, or delete it if it is no slice of a CT.",
+    )
