@@ -1,0 +1,246 @@
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import surface_distance
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
+from numpy.typing import NDArray
+
+from saros_hf.errors import GridMismatchError, UnknownLabelError, UsageError
+from training.functional import (
+    LabelMap,
+    SurfaceProtocol,
+    dice_per_class,
+    surface_dice_per_class,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
+
+Array = NDArray[Any]
+DIAGONAL = math.sqrt(0.5)
+
+
+def squares(shift: int, slices: int = 1) -> tuple[Array, Array]:
+    """A 4x4 square of class 1 in each slice, and the same moved along j."""
+    pred, target = np.zeros((2, 12, 16, slices), np.uint8)
+    target[2:6, 2:6] = 1
+    pred[2:6, 2 + shift : 6 + shift] = 1
+    return pred, target
+
+
+def nsd(pred: LabelMap, target: LabelMap, **options: object) -> torch.Tensor:
+    return surface_dice_per_class(
+        pred, target, **{"spacing_mm": (1.0, 1.0, 5.0), "num_classes": 2} | options
+    )
+
+
+# Dice
+
+
+def test_dice_ignores_unannotated_voxels() -> None:
+    target = torch.tensor([[0, 0, 1, 1], [255, 255, 255, 255]])
+    pred = torch.tensor([[0, 1, 1, 1], [2, 2, 2, 2]])
+    dice = dice_per_class(pred, target, num_classes=3)
+    expected = torch.tensor([2 / 3, 4 / 5, torch.nan], dtype=torch.float64)
+    torch.testing.assert_close(dice, expected, equal_nan=True)
+
+
+def test_dice_is_zero_for_a_class_in_one_map_only() -> None:
+    dice = dice_per_class(np.array([0, 1, 0, 0]), np.array([0, 0, 2, 0]), num_classes=4)
+    assert dice.tolist()[:3] == [2 * 2 / 6, 0.0, 0.0]
+    assert dice[3].isnan()
+
+
+def test_dice_without_annotation_is_nan() -> None:
+    assert dice_per_class(np.zeros((2, 2), int), np.full((2, 2), 255)).isnan().all()
+
+
+def test_dice_counts_big_maps_exactly() -> None:
+    target = np.ones((300, 300, 5), np.uint8)
+    pred = target.copy()
+    pred[0, 0, 0] = 0
+    assert dice_per_class(pred, target, num_classes=2)[1] == 2 * 449_999 / 899_999
+
+
+@given(
+    st_numpy.arrays(np.uint8, (3, 4, 5), elements=st.integers(0, 4)),
+    st_numpy.arrays(np.uint8, (3, 4, 5), elements=st.sampled_from([0, 1, 2, 3, 4, 255])),
+)
+@settings(max_examples=100, deadline=None)
+def test_dice_equals_deepminds(pred: Array, target: Array) -> None:
+    ours = dice_per_class(pred, target, num_classes=5).numpy()
+    for label in range(5):
+        masks = (target == label), (pred == label) & (target != 255)
+        theirs = surface_distance.compute_dice_coefficient(*masks) if np.any(masks) else math.nan
+        np.testing.assert_allclose(ours[label], theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.uint16])
+def test_any_whole_number_array_or_tensor_gives_the_same(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    pred, target = rng.integers(0, 3, (2, 6, 7, 4)).astype(dtype)
+    target[:, :, 1] = 255
+    flipped = np.flip(np.flip(pred).copy()), np.asfortranarray(target)
+    flipped[0].flags.writeable = False
+    dice = dice_per_class(pred, target, num_classes=3)
+    surface = nsd(pred, target, num_classes=3)
+    assert dice.dtype == surface.dtype == torch.float64
+    assert torch.equal(dice, dice_per_class(*flipped, num_classes=3))
+    assert torch.equal(surface, nsd(*flipped, num_classes=3))
+    tensors = torch.from_numpy(pred), torch.from_numpy(target)
+    assert torch.equal(dice, dice_per_class(*tensors, num_classes=3))
+    assert torch.equal(surface, nsd(*tensors, num_classes=3))
+
+
+# Surface Dice: worked by hand
+
+
+def test_slice_protocol_counts_contour_length() -> None:
+    """Each contour is 12 sides of 1 mm and 4 cut corners. Moved by 5 px, the last of the target's
+    five columns of elements (3 sides, 2 corners) is 1 mm away from the prediction's first, the
+    two before (2 sides each) 2 and 3 mm; the prediction sees the same."""
+    within, whole = 3 + 2 * DIAGONAL + 2 + 2, 12 + 4 * DIAGONAL
+    assert nsd(*squares(5))[1].item() == pytest.approx(within / whole, abs=1e-12)
+
+
+def test_tolerance_is_inclusive() -> None:
+    pred, target = squares(5)
+    at_3 = nsd(pred, target, tolerance_mm=3.0)[1].item()
+    below_3 = nsd(pred, target, tolerance_mm=2.999)[1].item()
+    whole = 12 + 4 * DIAGONAL
+    assert at_3 - below_3 == pytest.approx(2 / whole, abs=1e-12)
+
+
+def test_slice_protocol_pools_lengths_and_counts_lonely_contours() -> None:
+    pred, target = squares(5, slices=2)
+    pred[:, :, 1] = 0
+    within, whole = 7 + 2 * DIAGONAL, 12 + 4 * DIAGONAL
+    assert nsd(pred, target)[1].item() == pytest.approx(2 * within / (3 * whole), abs=1e-12)
+
+
+def test_slice_protocol_uses_the_spacing_of_each_axis() -> None:
+    """4x4 square, 2 mm along i and 1 mm along j: the sides along i are 3 x 2 mm long."""
+    pred, target = squares(1)
+    score = nsd(pred, target, spacing_mm=(2.0, 1.0, 5.0), tolerance_mm=0.5)[1].item()
+    # 4 of 5 elements of each side along j, without the corners, lie on the other contour:
+    # elements 3 to 5 of columns 2 to 6 against 3 to 7, of which the end ones are corners.
+    whole = 2 * 3 * 2 + 2 * 3 * 1 + 4 * math.sqrt(2**2 + 1) / 2
+    within = 2 * 3 * 1 + 2 * math.sqrt(2**2 + 1) / 2
+    assert score == pytest.approx(within / whole, abs=1e-12)
+
+
+@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+def test_absent_class_is_nan_and_lonely_class_is_zero(protocol: SurfaceProtocol) -> None:
+    pred, target = squares(0, slices=3)
+    target[:, :, 1] = 255
+    pred[pred == 1] = 2
+    pred[0, 0, 1] = 3
+    scores = nsd(pred, target, num_classes=4, protocol=protocol)
+    assert scores[1:3].tolist() == [0.0, 0.0]
+    assert scores[3].isnan()
+
+
+@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+def test_background_is_scored_unless_left_out(protocol: SurfaceProtocol) -> None:
+    pred, target = squares(1)
+    assert 0 < nsd(pred, target, protocol=protocol, tolerance_mm=0.5)[0] < 1
+    without = nsd(pred, target, protocol=protocol, include_background=False)
+    assert without[0].isnan()
+    assert without[1] == nsd(pred, target, protocol=protocol)[1]
+
+
+@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+def test_truth_against_itself_is_one(protocol: SurfaceProtocol) -> None:
+    _, target = squares(0, slices=4)
+    target[:, :, 1] = 255
+    assert nsd(target, target, protocol=protocol).tolist() == [1.0, 1.0]
+
+
+# Surface Dice: the field's traps
+
+
+def test_published_swaps_the_spacing_of_i_and_k() -> None:
+    """Moved by one slice of 5 mm nothing but the sides meets; in the authors' order it is 1 mm."""
+    target = np.zeros((12, 12, 12), np.uint8)
+    target[4:8, 4:8, 4:8] = 1
+    along_k, along_i = np.roll(target, 1, axis=2), np.roll(target, 1, axis=0)
+    assert nsd(along_k, target, protocol="published")[1] == 1.0
+    assert nsd(along_k, target, protocol="volume")[1] < 0.9
+    assert nsd(along_i, target, protocol="published")[1] < 0.9
+    assert nsd(along_i, target, protocol="volume")[1] == 1.0
+
+
+def test_flat_faces_of_isolated_slices_flatter_the_volume_protocols() -> None:
+    pred, target = (np.kron(each, np.ones((5, 5, 1), np.uint8)) for each in squares(1, slices=11))
+    target[:, :, np.arange(11) % 5 != 0] = 255
+    in_2d = nsd(pred, target)[1].item()
+    in_3d = nsd(pred, target, protocol="volume")[1].item()
+    # Square of 20 mm moved by 5: of the two sides along the move 18 mm each are within 3 mm, of
+    # the side that now lies inside the other square 3 mm at either end and the two corners.
+    assert in_2d == pytest.approx((18 + 18 + 6 + 2 * DIAGONAL) / (4 * 19 + 4 * DIAGONAL))
+    # The caps overlap by three quarters and make up most of the surface in 3-D.
+    assert in_3d > 0.8
+
+
+def test_partly_annotated_slice_counts_for_published_only() -> None:
+    """The authors blank single voxels; here a slice is annotated or it is not."""
+    pred, target = squares(5, slices=3)
+    target[0, 0, 1] = 255
+    pair = pred[:, :, [0, 2]], target[:, :, [0, 2]]
+    assert nsd(pred, target)[1] == nsd(*pair)[1]
+    blanked = np.where(target == 255, 0, target)
+    dense = nsd(pred, blanked, protocol="published")[1]
+    assert nsd(pred, target, protocol="published")[1] == dense
+    assert nsd(pred, target, protocol="volume")[1] != nsd(pred, blanked, protocol="volume")[1]
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"spacing_mm": (1.0, 0.0, 5.0)}, "spacing_mm"),
+        ({"spacing_mm": (1.0, -1.0, 5.0)}, "spacing_mm"),
+        ({"spacing_mm": (1.0, math.nan, 5.0)}, "spacing_mm"),
+        ({"spacing_mm": (1.0, 5.0)}, "spacing_mm"),
+        ({"tolerance_mm": -1.0}, "tolerance_mm"),
+        ({"protocol": "3d"}, "protocol"),
+        ({"num_classes": 0}, "num_classes"),
+        ({"num_classes": 256}, "num_classes"),
+    ],
+)
+def test_surface_dice_refuses_senseless_arguments(options: dict[str, Any], word: str) -> None:
+    with pytest.raises(UsageError, match=f"^{word}: found"):
+        nsd(*squares(0), **options)
+
+
+@pytest.mark.parametrize("score", [dice_per_class, nsd])
+def test_refuses_maps_that_cannot_be_compared(score: Callable[..., torch.Tensor]) -> None:
+    pred, target = squares(0)
+    with pytest.raises(GridMismatchError, match=r"\(11, 16, 1\).*\(12, 16, 1\)"):
+        score(pred[1:], target, num_classes=2)
+    with pytest.raises(UnknownLabelError, match="prediction: found labels from 0 to 2"):
+        score(pred * 2, target, num_classes=2)
+    with pytest.raises(UnknownLabelError, match="target: found labels from 0 to 2"):
+        score(pred, target * 2, num_classes=2)
+    with pytest.raises(UnknownLabelError, match="labels from -1"):
+        score(pred.astype(int) - 1, target, num_classes=2)
+    with pytest.raises(UsageError, match="argmax"):
+        score(pred.astype(np.float32), target, num_classes=2)
+    with pytest.raises(UsageError, match="bfloat16"):
+        score(torch.zeros(12, 16, 1, dtype=torch.bfloat16), target, num_classes=2)
+
+
+def test_surface_dice_refuses_a_case_without_annotation() -> None:
+    pred, target = squares(0)
+    target[0, 0] = 255
+    with pytest.raises(UsageError, match="no annotated slice"):
+        nsd(pred, target)
+    with pytest.raises(UsageError, match="no annotated slice"):
+        nsd(pred[..., 0], target[..., 0])

@@ -1,0 +1,164 @@
+import math
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, distributed, multiprocessing
+from torch.utils.data import DataLoader
+
+from training.functional import dice_per_class, surface_dice_per_class
+from training.metrics import NormalizedSurfaceDice, SparseDice
+
+Case = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+SPACING = (1.0, 1.5, 5.0)
+
+
+def cases(count: int) -> Iterator[Case]:
+    """Random cases of 5 classes, class 3 in the third case only and class 4 nowhere."""
+    for case in range(count):
+        rng = np.random.default_rng(case)
+        pred, target = rng.integers(0, 4 if case == 2 else 3, (2, 9, 11, 5), np.uint8)
+        target[..., 1::2] = 255
+        yield pred, target
+
+
+def scores_of(shard: list[int]) -> list[Tensor]:
+    everything = list(cases(5))
+    dice, surface = SparseDice(5), NormalizedSurfaceDice(5, tolerance_mm=1.0)
+    for case in shard:
+        dice.update(*everything[case])
+        surface.update(*everything[case], SPACING)
+    return [dice.compute(), dice.macro(), surface.compute(), surface.macro()]
+
+
+def test_mean_leaves_out_absent_classes_and_counts_lonely_ones_as_zero() -> None:
+    dice = SparseDice(4)
+    dice.update(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1]))  # 2/3, 4/5, -, -
+    dice.update(torch.tensor([0, 0, 2, 2]), torch.tensor([0, 0, 0, 255]))  # 4/5, -, 0, -
+    result = dice.compute()
+    assert result.dtype == torch.float64
+    expected = [(2 / 3 + 4 / 5) / 2, 4 / 5, 0.0, math.nan]
+    np.testing.assert_allclose(result, expected, rtol=0, atol=1e-11)
+    assert dice.macro().item() == pytest.approx((4 / 5 + 0) / 2, abs=1e-11)
+
+
+@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+def test_surface_dice_is_the_mean_of_the_function(protocol: str) -> None:
+    metric = NormalizedSurfaceDice(5, tolerance_mm=1.0, protocol=protocol)
+    each = []
+    for pred, target in cases(4):
+        metric.update(torch.from_numpy(pred), torch.from_numpy(target), SPACING)
+        options = {"num_classes": 5, "tolerance_mm": 1.0, "protocol": protocol}
+        each.append(surface_dice_per_class(pred, target, spacing_mm=SPACING, **options).numpy())
+    with warnings.catch_warnings(action="ignore"):  # nanmean of the class that is nowhere
+        expected = np.nanmean(each, axis=0)
+    result = metric.compute()
+    assert result[0].isnan()
+    np.testing.assert_allclose(result[1:], expected[1:], rtol=0, atol=1e-9)
+    assert metric.macro().item() == pytest.approx(np.nanmean(expected[1:]), abs=1e-9)
+
+
+def test_without_foreground_macro_is_nan() -> None:
+    dice = SparseDice(3)
+    dice.update(torch.zeros(4, dtype=torch.uint8), torch.zeros(4, dtype=torch.uint8))
+    assert dice.compute()[0] == 1
+    assert dice.macro().isnan()
+
+
+def test_perfect_prediction_is_exactly_one() -> None:
+    dice, surface = SparseDice(3), NormalizedSurfaceDice(3)
+    for _, target in cases(2):
+        pred = np.where(target == 255, 0, target)
+        dice.update(pred, target)
+        surface.update(pred, target, SPACING)
+    assert dice.compute().tolist() == [1.0, 1.0, 1.0]
+    assert surface.compute().tolist()[1:] == [1.0, 1.0]
+
+
+def test_order_of_cases_does_not_change_a_bit() -> None:
+    for one, other in zip(scores_of([0, 1, 2, 3, 4]), scores_of([3, 0, 4, 2, 1]), strict=True):
+        assert torch.equal(one.nan_to_num(-1), other.nan_to_num(-1))
+
+
+def test_forward_returns_the_case_and_keeps_the_mean() -> None:
+    dice = SparseDice(5)
+    for pred, target in cases(2):
+        of_case = dice(pred, target)
+        expected = dice_per_class(pred, target, num_classes=5)
+        np.testing.assert_allclose(of_case, expected, rtol=0, atol=1e-11)
+    reference = SparseDice(5)
+    for case in cases(2):
+        reference.update(*case)
+    assert torch.equal(dice.compute()[:3], reference.compute()[:3])
+    dice.reset()
+    assert dice.cases.sum() == 0
+
+
+def test_states_stay_float64_when_the_model_is_cast() -> None:
+    model = torch.nn.Module()
+    model.dice = SparseDice(5)
+    model.half().to(torch.bfloat16)
+    for case in cases(1):
+        model.dice.update(*case)
+    assert model.dice.total.dtype == model.dice.cases.dtype == torch.float64
+    assert model.dice.compute().dtype == torch.float64
+
+
+class Model(lightning.LightningModule):
+    """Validates one case per step and logs as a user of the metrics would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.dice = SparseDice(5)
+        self.surface = NormalizedSurfaceDice(5, tolerance_mm=1.0)
+
+    def validation_step(self, batch: Case) -> None:
+        self.dice.update(*batch)
+        self.surface.update(*batch, SPACING)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("dice", self.dice.macro())
+        self.log("nsd", self.surface.macro())
+        self.dice.reset()
+        self.surface.reset()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true"])
+def test_lightning_logs_the_same_scores(tmp_path: Path, precision: str) -> None:
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        precision=precision,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    loader = DataLoader(list(cases(3)), batch_size=None)
+    (logged,) = trainer.validate(Model(), loader, verbose=False)
+    _, dice, _, surface = scores_of([0, 1, 2])
+    assert logged["dice"] == pytest.approx(dice.item(), abs=1e-6)
+    assert logged["nsd"] == pytest.approx(surface.item(), abs=1e-6)
+
+
+def _score_shard(rank: int, folder: Path) -> None:
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+    )
+    torch.save(scores_of([[0, 2, 3, 4], [1]][rank]), folder / f"{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_give_the_same_bits_as_one(tmp_path: Path) -> None:
+    multiprocessing.spawn(_score_shard, (tmp_path,), nprocs=2)
+    alone = scores_of([0, 1, 2, 3, 4])
+    for rank in range(2):
+        shared = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for one, other in zip(alone, shared, strict=True):
+            assert torch.equal(one.nan_to_num(-1), other.nan_to_num(-1))

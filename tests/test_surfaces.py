@@ -1,0 +1,138 @@
+"""DeepMind's package, called as the authors' evaluation calls it, is the oracle here."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK
+import surface_distance
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as st_numpy
+from numpy.typing import NDArray
+
+from saros_hf.volume import annotated_slices
+from training.functional import SurfaceProtocol, surface_dice_per_class
+from training.surfaces import Surfaces
+
+pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
+
+Array = NDArray[Any]
+Spacing = tuple[float, ...]
+
+
+def deepmind_pooled(pairs: list[tuple[Array, Array]], spacing: Spacing, tolerance: float) -> float:
+    within = whole = 0.0
+    for pred, target in pairs:
+        # Its distance to an empty mask needs np.Inf, so lonely masks meet themselves for length.
+        lonely = not (pred.any() and target.any())
+        mask = pred | target
+        found = surface_distance.compute_surface_distances(
+            mask if lonely else target, mask if lonely else pred, spacing
+        )
+        lengths = found["surfel_areas_gt"], found["surfel_areas_pred"]
+        if lonely:
+            whole += lengths[0].sum()
+            continue
+        distances = found["distances_gt_to_pred"], found["distances_pred_to_gt"]
+        for length, distance in zip(lengths, distances, strict=True):
+            within += length[distance <= tolerance].sum()
+            whole += length.sum()
+    return within / whole if whole else math.nan
+
+
+def deepmind(
+    pred: Array, target: Array, label: int, spacing: Spacing, tolerance: float, protocol: str
+) -> float:
+    """What DeepMind's functions and, for ``published``, the authors' lines make of one class."""
+    slices = annotated_slices(target)
+    if protocol == "slice":
+        pairs = [(pred[..., k] == label, target[..., k] == label) for k in slices]
+        return deepmind_pooled(pairs, spacing[:2], tolerance)
+    if protocol == "volume":
+        zeroed = np.zeros((2, *pred.shape), np.uint8)
+        zeroed[0][..., slices], zeroed[1][..., slices] = pred[..., slices], target[..., slices]
+        return deepmind_pooled([(zeroed[0] == label, zeroed[1] == label)], spacing, tolerance)
+    image = SimpleITK.GetImageFromArray(target.transpose(2, 1, 0).astype(np.uint8))
+    image.SetSpacing(spacing)
+    truth_zyx = SimpleITK.GetArrayFromImage(image)
+    pred_zyx = pred.transpose(2, 1, 0).copy()
+    unknown = truth_zyx == 255
+    truth_zyx[unknown] = 0
+    pred_zyx[unknown] = 0
+    pair = (pred_zyx == label, truth_zyx == label)
+    return deepmind_pooled([pair], image.GetSpacing(), tolerance)
+
+
+def assert_equals_deepmind(
+    pred: Array, target: Array, spacing: Spacing, tolerance: float, protocol: SurfaceProtocol
+) -> None:
+    ours = surface_dice_per_class(
+        pred,
+        target,
+        spacing_mm=spacing,
+        num_classes=4,
+        tolerance_mm=tolerance,
+        protocol=protocol,
+    )
+    theirs = [deepmind(pred, target, c, spacing, tolerance, protocol) for c in range(4)]
+    np.testing.assert_allclose(ours.numpy(), theirs, rtol=0, atol=1e-9)
+
+
+@st.composite
+def label_maps(draw: st.DrawFn) -> tuple[Array, Array]:
+    """Speckle or blocks, touching every border, the prediction often the truth but for a bit."""
+    shape = tuple(draw(st.tuples(*[st.integers(1, 5)] * 3)))
+    block = draw(st.sampled_from([(1, 1, 1), (3, 2, 1), (4, 4, 2)]))
+    maps = st_numpy.arrays(np.uint8, shape, elements=st.integers(0, 3), fill=st.just(0))
+    target = np.kron(draw(maps), np.ones(block, np.uint8))
+    pred = np.kron(draw(maps), np.ones(block, np.uint8))
+    if draw(st.booleans()):
+        pred = np.roll(target, draw(st.integers(-2, 2)), axis=draw(st.integers(0, 2)))
+    kept = draw(st.lists(st.booleans(), min_size=target.shape[2], max_size=target.shape[2]))
+    target[:, :, ~np.array(kept)] = 255
+    target[:, :, draw(st.integers(0, target.shape[2] - 1))] = draw(st.integers(0, 3))
+    return pred, target
+
+
+@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+@given(
+    maps=label_maps(),
+    spacing=st.sampled_from([(1.0, 1.0, 5.0), (0.75, 1.5, 3.0), (0.7, 0.9, 1.0), (3.0, 0.1, 0.6)]),
+    tolerance=st.sampled_from([0.0, 1.0, 1.5, 3.0, 40.0]),
+)
+@settings(max_examples=60, deadline=None)
+def test_equals_deepmind(
+    maps: tuple[Array, Array], spacing: Spacing, tolerance: float, protocol: SurfaceProtocol
+) -> None:
+    assert_equals_deepmind(*maps, spacing, tolerance, protocol)
+
+
+@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+def test_equals_deepmind_on_shapes_far_from_each_other(protocol: SurfaceProtocol) -> None:
+    """Boxes of the two maps that do not overlap, single voxels, a frame and a full slice."""
+    pred, target = np.zeros((2, 20, 24, 4), np.uint8)
+    target[0, 0, :], pred[19, 23, :] = 1, 1
+    target[1:19, 1:23, 0], target[3:17, 3:21, 0] = 2, 0
+    pred[2:18, 2:22, 0] = 2
+    target[..., 2], pred[:, :12, 2] = 3, 3
+    target[..., 3] = 255
+    assert_equals_deepmind(pred, target, (1.5, 1.0, 5.0), 3.0, protocol)
+
+
+@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+def test_equals_deepmind_on_smooth_shapes(protocol: SurfaceProtocol) -> None:
+    i, j, k = np.ogrid[:40, :40, :9]
+    truth = ((i - 20) ** 2 + (j - 19) ** 2 < (9 + k) ** 2).astype(np.uint8)
+    truth += ((i - 18) ** 2 + (j - 19) ** 2 < 40 + k).astype(np.uint8)
+    pred = np.roll(truth, (3, -2, 1), axis=(0, 1, 2))
+    truth[:, :, np.arange(9) % 3 != 1] = 255
+    assert_equals_deepmind(pred, truth, (0.8, 0.8, 5.0), 3.0, protocol)
+
+
+def test_cube_of_one_voxel_by_hand() -> None:
+    """Eight corners, each cut off by a triangle with a normal of 1/8 along each axis."""
+    voxel = np.ones((1, 1, 1), bool)
+    area = Surfaces((1.0, 1.0, 1.0)).agreement(voxel, voxel, 0.0)
+    assert area.within == area.whole == pytest.approx(2 * 8 * math.sqrt(3) / 8)

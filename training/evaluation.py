@@ -1,0 +1,136 @@
+"""Scores of a predicted label map against a SAROS label map."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from saros_hf.errors import GridMismatchError, SarosError
+from saros_hf.labels import IGNORE_INDEX, Task, label_names, num_classes
+from saros_hf.volume import Volume
+
+from .functional import SurfaceProtocol, dice_per_class, surface_dice_per_class
+from .scores import (
+    LabelSummary,
+    MetricName,
+    Score,
+    ScoreProtocol,
+    case_mean,
+    read_metrics,
+    summarise,
+    write_metrics,
+)
+
+__all__ = [
+    "LabelSummary",
+    "Score",
+    "case_mean",
+    "read_metrics",
+    "score_case",
+    "summarise",
+    "write_metrics",
+]
+
+TOLERANCE_MM = 3.0
+"""What the paper counts as the same surface (Technical Validation, Table 4)."""
+
+
+def score_case(
+    case_id: str,
+    pred: Volume,
+    truth: Volume,
+    task: Task,
+    *,
+    protocols: Sequence[SurfaceProtocol] = ("slice",),
+) -> list[Score]:
+    """Return every score of one case, metric by metric, labels in order of their ids.
+
+    Args:
+        case_id: Name of the case, also for errors.
+        pred: Label map that covers the voxels of ``truth``; its axes may run the other way.
+        truth: Label map with 255 wherever nobody annotated.
+        task: Which labels both maps hold.
+        protocols: Surface protocols to compute NSD with; see
+            :func:`training.functional.surface_dice_per_class`.
+
+    Raises:
+        GridMismatchError: The prediction lies on another grid than the truth.
+        UnknownLabelError: An annotated voxel holds no label of ``task``.
+        UsageError: No slice of the truth is annotated.
+    """
+    pred = _on_grid_of(truth, pred, case_id)
+    with _naming(case_id):
+        dice = dice_per_class(pred.array, truth.array, num_classes=num_classes(task))
+        scores = _rows(case_id, task, "dice", "annotated", dice.tolist())
+        for protocol in protocols:
+            nsd = surface_dice_per_class(
+                pred.array,
+                truth.array,
+                spacing_mm=truth.spacing_mm,
+                num_classes=num_classes(task),
+                tolerance_mm=TOLERANCE_MM,
+                protocol=protocol,
+                include_background=False,
+            )
+            scores += _rows(case_id, task, "nsd", protocol, nsd.tolist())
+    for metric, volumes_ml in _volumes_ml(pred, truth, task).items():
+        scores += _rows(case_id, task, metric, "annotated", volumes_ml)
+    return scores
+
+
+def _rows(
+    case_id: str,
+    task: Task,
+    metric: MetricName,
+    protocol: ScoreProtocol,
+    values: Iterable[float],
+) -> list[Score]:
+    """Return one score per foreground label; ``values`` start with the background."""
+    named = zip(label_names(task), values, strict=True)
+    return [Score(case_id, label, metric, protocol, value) for label, value in named][1:]
+
+
+def _volumes_ml(pred: Volume, truth: Volume, task: Task) -> dict[MetricName, list[float]]:
+    """Return what each label fills in annotated voxels, by the metric's name."""
+    annotated = truth.array != IGNORE_INDEX
+    voxel_ml = math.prod(truth.spacing_mm) / 1000
+    volumes: dict[MetricName, list[float]] = {}
+    arrays: tuple[tuple[MetricName, Volume], ...] = (("truth_ml", truth), ("predicted_ml", pred))
+    for metric, volume in arrays:
+        counts = np.bincount(volume.array[annotated], minlength=num_classes(task))
+        volumes[metric] = (counts * voxel_ml).tolist()
+    return volumes
+
+
+@contextmanager
+def _naming(case_id: str) -> Iterator[None]:
+    """Put the case's name in front of an error about its label maps."""
+    try:
+        yield
+    except SarosError as error:
+        raise type(error)(
+            f"{case_id}, {error.where}",
+            found=error.found,
+            expected=error.expected,
+            remedy=error.remedy,
+        ) from error
+
+
+def _on_grid_of(truth: Volume, pred: Volume, case_id: str) -> Volume:
+    """Return the prediction in the truth's orientation, refusing one on other voxels."""
+    turned = pred.oriented(truth.orientation)
+    if turned.same_grid(truth):
+        return turned
+    raise GridMismatchError(
+        f"{case_id}, prediction",
+        found=_grid(turned),
+        expected=f"the grid of the truth, {_grid(truth)}",
+        remedy="Resample the prediction to the label map's voxels, nearest neighbour.",
+    )
+
+
+def _grid(volume: Volume) -> str:
+    spacing = ", ".join(f"{step:.4g}" for step in volume.spacing_mm)
+    origin = ", ".join(f"{place:.4g}" for place in volume.affine[:3, 3])
+    return f"shape {volume.shape}, spacing ({spacing}) mm, origin ({origin})"

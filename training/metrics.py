@@ -1,0 +1,112 @@
+"""Scores over many cases as torchmetrics classes that only add up :mod:`training.functional`."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torchmetrics import Metric
+
+from .functional import LabelMap, SurfaceProtocol, dice_per_class, surface_dice_per_class
+
+_STEPS = 2.0**40
+"""Scores are rounded to multiples of 1 / _STEPS, whose float64 sums have no rounding error up to
+8192 cases. So the result does not depend on how cases were shared out among processes."""
+
+
+class _MeanPerClass(Metric):
+    """Mean of each class over the cases in which it has a score.
+
+    Args:
+        num_classes: Number of labels, background included.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    is_differentiable = False
+    total: Tensor
+    cases: Tensor
+
+    def __init__(self, num_classes: int = 14) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        for state in ("total", "cases"):
+            zeros = torch.zeros(num_classes, dtype=torch.float64)
+            self.add_state(state, default=zeros, dist_reduce_fx="sum")
+
+    def compute(self) -> Tensor:
+        """Return the mean of each class, background first; NaN for a class without a score."""
+        return self.total / self.cases
+
+    def macro(self) -> Tensor:
+        """Return the mean over the foreground classes that have a score, NaN without any."""
+        scores: Tensor = self.compute()
+        return scores[1:].nanmean()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Module:
+        """Follow the model to its device but not to its dtype.
+
+        torchmetrics lets ``model.to(torch.bfloat16)``, as in Lightning's ``bf16-true``, turn the
+        counts into bfloat16. Apple's GPUs have no float64; there the states stay on the CPU.
+        """
+
+        def move(state: Tensor) -> Tensor:
+            device = fn(torch.empty(0, device=state.device)).device
+            return state if device.type == "mps" else state.to(device)
+
+        return super()._apply(move, exclude_state)
+
+    def _add(self, scores: Tensor) -> None:
+        scores = scores.to(self.total.device)
+        self.total += torch.round(scores.nan_to_num(0) * _STEPS) / _STEPS
+        self.cases += ~scores.isnan()
+
+
+class SparseDice(_MeanPerClass):
+    """Dice score of each class over annotated voxels, as a mean over cases.
+
+    The convention of the paper's Table 4: a class absent from both maps of a case is left out of
+    its mean, one that is in a single map counts 0.
+
+    Args:
+        num_classes: Number of labels, background included.
+    """
+
+    def update(self, pred: LabelMap, target: LabelMap) -> None:
+        """Add one case; see :func:`training.functional.dice_per_class`."""
+        self._add(dice_per_class(pred, target, num_classes=self.num_classes))
+
+
+class NormalizedSurfaceDice(_MeanPerClass):
+    """Surface Dice of each foreground class, as a mean over cases; the background is NaN.
+
+    Args:
+        num_classes: Number of labels, background included.
+        tolerance_mm: Largest distance that counts as the same surface.
+        protocol: Which surface to look at.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 14,
+        tolerance_mm: float = 3.0,
+        protocol: SurfaceProtocol = "slice",
+    ) -> None:
+        super().__init__(num_classes)
+        self.tolerance_mm = tolerance_mm
+        self.protocol = protocol
+
+    def update(
+        self, pred: LabelMap, target: LabelMap, spacing_mm: tuple[float, float, float]
+    ) -> None:
+        """Add one case; see :func:`training.functional.surface_dice_per_class`."""
+        scores = surface_dice_per_class(
+            pred,
+            target,
+            spacing_mm=spacing_mm,
+            num_classes=self.num_classes,
+            tolerance_mm=self.tolerance_mm,
+            protocol=self.protocol,
+            include_background=False,
+        )
+        self._add(scores)
