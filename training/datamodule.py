@@ -80,7 +80,6 @@ class SarosDataModule(LightningDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore=["cache_dir"])
         self.data_dir = Path(data_dir)
         self.task = task
         self.num_classes = num_classes(task)

@@ -52,7 +52,7 @@ class AnnotatedPatchSampler(RandomSampler):
     def _generate_patches(
         self, subject: tio.Subject, num_patches: int | None = None
     ) -> Generator[tio.Subject]:
-        mask = subject[self.mask_name].numpy()[0]
+        mask = subject.get_image(self.mask_name).numpy()[0]
         labels = np.setdiff1d(mask, [IGNORE_INDEX])
         if not labels.size:
             raise ValueError(

@@ -117,4 +117,5 @@ def _nested_row(lists: pa.Array) -> NDArray[Any]:
         shape.append(len(values) // count)
         count = len(values)
     # Every level's length so far counts all rows above it; dividing gave the row's own length.
-    return values.to_numpy(zero_copy_only=True).reshape(shape)
+    array: NDArray[Any] = values.to_numpy(zero_copy_only=True)
+    return array.reshape(shape)

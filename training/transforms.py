@@ -57,7 +57,8 @@ def flip_left_right(patch: tio.Subject, task: Task) -> tio.Subject:
         }
     )
     if task == "body-parts":
-        flipped[MASK].set_data(swap_labels(flipped[MASK].data, MIRRORED_PARTS))
+        mask = flipped.get_image(MASK)
+        mask.set_data(swap_labels(mask.data, MIRRORED_PARTS))
     return flipped
 
 

@@ -1,0 +1,5 @@
+"""``python -m training fit ...`` is ``saros fit ...``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,201 @@
+"""The main job end to end on synthetic cases: data, training, scores, report, model."""
+
+import json
+import logging
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from rich.console import Console
+from rich.table import Table
+from saros_hf.simulate import simulate
+
+from saros_hf.case_files import CaseFiles, find_cases
+from saros_hf.errors import UsageError
+from saros_hf.folds import split_of
+from saros_hf.labels import Task
+from saros_hf.nifti import read_image, read_mask
+from saros_hf.progress import progress_bar
+
+from .datamodule import SarosDataModule
+from .evaluation import score_case
+from .inference import predict_cases, prediction_path
+from .module import SarosSegmenter
+from .publish import write_model_folder
+from .report import Picture, Report, case_picture, label_rows, read_epochs, write_report
+from .scores import Score, case_mean, write_metrics
+
+TASK: Task = "body-regions"
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What the demo makes and how long it trains.
+
+    Attributes:
+        seed: Of the phantoms, the initial weights and the patches.
+        cases: Synthetic CTs over the six groups.
+        size: Voxels across each.
+        steps: Training steps.
+        batch_size: Patches of one step.
+    """
+
+    seed: int = 0
+    cases: int = 36
+    size: int = 160
+    steps: int = 900
+    batch_size: int = 12
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps between two looks at the validation fold."""
+        return min(100, self.steps)
+
+
+def run_demo(folder: Path, settings: DemoSettings) -> None:
+    """Run the whole job and leave data, metrics, predictions, report and model in ``folder``.
+
+    Raises:
+        UsageError: ``folder`` holds the cases of a demo with other settings.
+    """
+    _quiet()
+    console = Console()
+    seed_everything(settings.seed, verbose=False)
+    data = _phantoms(folder, settings)
+    segmenter, log = _train(folder, data, settings)
+    test = [files for files in find_cases(data) if split_of(files.case.fold) == "test"]
+    with progress_bar("predictions") as report:
+        predict_cases(segmenter, test, folder / "predictions", progress=report)
+    scores = _score(folder, test)
+    write_metrics(folder / "metrics.csv", scores)
+    write_model_folder(folder / "model", segmenter, scores, trained_on="synthetic phantoms")
+    _write_report(folder, test, scores, log, settings)
+    console.print(_table(scores))
+    console.print(f"Report: {folder / 'report.html'}   Model: {folder / 'model'}")
+
+
+def _phantoms(folder: Path, settings: DemoSettings) -> Path:
+    data, record = folder / "data", folder / "demo.json"
+    wanted = {key: asdict(settings)[key] for key in ("seed", "cases", "size")}
+    made = json.loads(record.read_text()) if record.is_file() else wanted
+    if made != wanted:
+        raise UsageError(
+            folder,
+            found=f"phantoms made with {made}",
+            expected=f"an empty folder, or phantoms made with {wanted}",
+            remedy="Choose another --out, or delete this one.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps(wanted) + "\n")
+    with progress_bar("phantom cases") as report:
+        simulate(data, **wanted, progress=report)
+    return data
+
+
+def _train(folder: Path, data: Path, settings: DemoSettings) -> tuple[SarosSegmenter, Path]:
+    """Return the trained network and the folder of its log."""
+    datamodule = SarosDataModule(
+        data,
+        task=TASK,
+        patch_size=(settings.size, settings.size),
+        patches_per_epoch=settings.batch_size * settings.steps_per_epoch,
+        batch_size=settings.batch_size,
+        cache_dir=folder / "cache",
+        seed=settings.seed,
+    )
+    segmenter = SarosSegmenter(task=TASK, encoder_name="resnet18")
+    logger = CSVLogger(folder, name="", version="training")
+    trainer = Trainer(
+        max_steps=settings.steps,
+        precision="bf16-mixed" if _has_fast_bf16() else "32-true",
+        accelerator="auto",
+        devices=1,
+        gradient_clip_val=1.0,
+        logger=logger,
+        callbacks=[RichProgressBar()],
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=20,
+    )
+    trainer.fit(segmenter, datamodule=datamodule)
+    return segmenter.cpu(), Path(logger.log_dir)
+
+
+def _score(folder: Path, cases: list[CaseFiles]) -> list[Score]:
+    scores = []
+    with progress_bar("scores") as report:
+        for done, files in enumerate(cases, start=1):
+            case_id = files.case.case_id
+            prediction = read_mask(prediction_path(folder / "predictions", case_id), TASK)
+            scores += score_case(case_id, prediction, read_mask(files.mask(TASK), TASK), TASK)
+            report(done, len(cases))
+    return scores
+
+
+def _write_report(
+    folder: Path, cases: list[CaseFiles], scores: list[Score], log: Path, settings: DemoSettings
+) -> None:
+    pictures: list[Picture] = []
+    with progress_bar("pictures") as progress:
+        for done, files in enumerate(cases, start=1):
+            pictures.append(_picture(folder, files))
+            progress(done, len(cases))
+    report = Report(
+        title="SAROS body regions: demo",
+        task=TASK,
+        scores=scores,
+        epochs=read_epochs(log / "metrics.csv"),
+        pictures=pictures,
+        settings={name: str(value) for name, value in asdict(settings).items()},
+        synthetic=True,
+    )
+    write_report(folder / "report.html", report)
+
+
+def _picture(folder: Path, files: CaseFiles) -> Picture:
+    case_id = files.case.case_id
+    return case_picture(
+        f"{case_id}, {files.case.anatomic_region}, {files.case.sex} (synthetic)",
+        read_image(files.image),
+        read_mask(files.mask(TASK), TASK),
+        read_mask(prediction_path(folder / "predictions", case_id), TASK),
+        task=TASK,
+    )
+
+
+def _table(scores: list[Score]) -> Table:
+    table = Table(title="Test split (synthetic phantoms)")
+    table.add_column("label")
+    for column in ("Dice", "± SD", "NSD 3 mm", "± SD", "cases"):
+        table.add_column(column, justify="right")
+    for row in label_rows(scores, TASK):
+        table.add_row(row.name, row.dice, row.dice_sd, row.nsd, row.nsd_sd, str(row.cases))
+    table.add_section()
+    table.add_row(
+        "mean over labels present, then cases",
+        f"{case_mean(scores, 'dice'):.3f}",
+        "",
+        f"{case_mean(scores, 'nsd'):.3f}",
+    )
+    return table
+
+
+def _has_fast_bf16() -> bool:
+    """Return whether bfloat16 is quicker than float32 on what the demo trains on."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    # torch 2.6 cannot tell yet.
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _quiet() -> None:
+    """Leave the screen to the demo's own bars and table."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for module in ("lightning", "torch", "torchio"):
+        warnings.filterwarnings("ignore", module=rf"{module}\b")

@@ -1,0 +1,62 @@
+"""``saros fit|validate|test|predict``: LightningCLI on the one module and the one data module."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+
+from saros_hf.nifti import write_volume
+from saros_hf.volume import Volume
+
+from .datamodule import SarosDataModule
+from .inference import prediction_path
+from .module import SarosSegmenter
+
+VERBS = ("fit", "validate", "test", "predict")
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes each predicted label map as soon as it is there.
+
+    Args:
+        folder: Where ``case_XXX.nii.gz`` files go.
+    """
+
+    def __init__(self, folder: Path = Path("predictions")) -> None:
+        super().__init__("batch")
+        self.folder = folder
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,  # noqa: ARG002 - Lightning passes these by position
+        pl_module: LightningModule,  # noqa: ARG002
+        prediction: tuple[str, Volume],
+        *rest: Any,  # noqa: ANN401, ARG002
+    ) -> None:
+        """Write one case under its folder's name."""
+        image, labels = prediction
+        path = prediction_path(Path(self.folder), Path(image).parent.name)
+        write_volume(path, labels, description="predicted by saros-hf")
+
+
+class SarosCLI(LightningCLI):
+    """LightningCLI whose data options decide the network's task, channels and window."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Say once what data and network must agree on, and where predictions go."""
+        for name in ("task", "context", "window"):
+            parser.link_arguments(f"data.{name}", f"model.{name}")
+        parser.add_lightning_class_args(PredictionWriter, "predictions")
+
+
+def run(args: ArgsType = None) -> None:
+    """Train, validate, test or predict as the arguments say."""
+    SarosCLI(
+        SarosSegmenter,
+        SarosDataModule,
+        seed_everything_default=0,
+        save_config_kwargs={"overwrite": True},
+        args=args,
+    )

@@ -1,0 +1,140 @@
+"""Pictures of CTs with label maps laid over them."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from saros_hf.labels import IGNORE_INDEX, Task, colours, display_name, labels
+from saros_hf.volume import Volume
+
+from .transforms import Window
+
+DISPLAY_WINDOW: Window = (-160.0, 240.0)
+"""The soft tissue window of a CT workstation."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A cut through a volume in RAS+.
+
+    Attributes:
+        axis: 0 sagittal, 1 coronal, 2 axial.
+        index: Voxel along ``axis`` in RAS+.
+    """
+
+    axis: int
+    index: int
+
+
+def axial_planes(volume: Volume, fractions: Sequence[float]) -> list[Plane]:
+    """Return axial cuts at fractions of the way from the lowest slice to the highest."""
+    last = volume.to_ras().shape[2] - 1
+    return [Plane(2, round(fraction * last)) for fraction in fractions]
+
+
+def middle_coronal(volume: Volume) -> Plane:
+    """Return the coronal cut halfway between back and front of the body."""
+    ras = volume.to_ras()
+    inside = np.flatnonzero((ras.array > DISPLAY_WINDOW[0]).mean(axis=(0, 2)) > 0.02)
+    middle = int(inside.mean()) if inside.size else ras.shape[1] // 2
+    return Plane(1, middle)
+
+
+def overlay_png(
+    image: Volume, maps: Mapping[str, Volume], planes: Sequence[Plane], *, task: Task
+) -> bytes:
+    """Return a PNG with a row per plane: the CT, then the CT under each label map.
+
+    Shown as radiologists look at patients: from the feet, the patient's right on the left.
+
+    Args:
+        image: CT in Hounsfield units.
+        maps: Label maps on the grid of ``image``, by the title of their column.
+        planes: Cuts to show.
+        task: Decides on colours and names.
+    """
+    columns = 1 + len(maps)
+    ras = image.to_ras()
+    ras_maps = {title: volume.to_ras().array for title, volume in maps.items()}
+    heights = [_aspect(ras, plane) for plane in planes]
+    width = 3.0
+    figure = Figure(figsize=(width * columns, width * sum(heights) + 0.9), layout="constrained")
+    axes = figure.subplots(len(planes), columns, squeeze=False, height_ratios=heights)
+    shown: set[int] = set()
+    for row, plane in zip(axes, planes, strict=True):
+        _show_ct(row[0], ras, plane)
+        for axis, labels_array in zip(row[1:], ras_maps.values(), strict=True):
+            _show_ct(axis, ras, plane)
+            shown |= _show_labels(axis, labels_array, ras, plane, task)
+    for axis, title in zip(axes[0], ["CT", *maps], strict=True):
+        axis.set_title(title, fontsize=10)
+    _add_legend(figure, shown, task)
+    return to_png(figure)
+
+
+def to_png(figure: Figure, *, dpi: int = 90) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def _cut(array: NDArray[Any], plane: Plane) -> NDArray[Any]:
+    """Return a cut as rows from top to bottom, columns from left to right of the screen."""
+    cut: NDArray[Any] = np.take(array, plane.index, axis=plane.axis).T[::-1]
+    # Patient's right on the left; sagittal cuts look from the left side, nose to the left.
+    return cut[:, ::-1]
+
+
+def _aspect(ras: Volume, plane: Plane) -> float:
+    lengths = [n * mm for n, mm in zip(ras.shape, ras.spacing_mm, strict=True)]
+    across, up = (length for axis, length in enumerate(lengths) if axis != plane.axis)
+    return up / across
+
+
+def _show_ct(axis: Axes, ras: Volume, plane: Plane) -> None:
+    low, high = DISPLAY_WINDOW
+    steps = [mm for n, mm in enumerate(ras.spacing_mm) if n != plane.axis]
+    axis.imshow(
+        _cut(ras.array, plane), cmap="gray", vmin=low, vmax=high, aspect=steps[1] / steps[0]
+    )
+    axis.set_axis_off()
+
+
+def _show_labels(
+    axis: Axes, array: NDArray[Any], ras: Volume, plane: Plane, task: Task
+) -> set[int]:
+    cut = _cut(array, plane)
+    hidden = (cut == 0) | (cut == IGNORE_INDEX)
+    palette = ListedColormap(list(colours(task)))
+    steps = [mm for n, mm in enumerate(ras.spacing_mm) if n != plane.axis]
+    axis.imshow(
+        np.ma.masked_array(cut, hidden),
+        cmap=palette,
+        vmin=0,
+        vmax=len(colours(task)) - 1,
+        alpha=0.6,
+        interpolation="nearest",
+        aspect=steps[1] / steps[0],
+    )
+    return {int(label) for label in np.unique(cut[~hidden])}
+
+
+def _add_legend(figure: Figure, shown: set[int], task: Task) -> None:
+    known = [label for label in labels(task) if label in shown]
+    handles = [
+        figure.axes[0].scatter([], [], marker="s", s=60, color=colours(task)[label])
+        for label in known
+    ]
+    names = [display_name(label) for label in known]
+    if known:
+        figure.legend(
+            handles, names, loc="outside lower center", ncols=4, fontsize=8, frameon=False
+        )
