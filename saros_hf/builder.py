@@ -43,30 +43,29 @@ class SarosConfig(datasets.BuilderConfig):
     splits: Literal["paper", "folds"] = "paper"
     context: int = 0
 
-    def __post_init__(self) -> None:
-        """Refuse options that no split or row can be made of."""
-        super().__post_init__()
-        if self.fold not in range(1, 6):
-            raise UsageError(
-                "fold", found=str(self.fold), expected="1 to 5", remedy="Choose one of them."
-            )
-        if self.splits not in ("paper", "folds"):
-            raise UsageError(
-                "splits", found=self.splits, expected="paper or folds", remedy="Choose one."
-            )
-        if self.context < 0:
-            raise UsageError(
-                "context", found=str(self.context), expected="0 or more", remedy="Raise it."
-            )
-
     def create_config_id(
         self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None
     ) -> str:
         """Name the cache after what the folder holds now, so that changed data is built anew."""
+        # `datasets` sets options on a copy of a named config, so __post_init__ never sees them.
+        self._refuse_bad_options()
         told = {k: v for k, v in config_kwargs.items() if k != "data_files"}
         told["contents"] = _contents_hash(_data_dir(self))
         config_id: str = super().create_config_id(told, custom_features)
         return config_id
+
+    def _refuse_bad_options(self) -> None:
+        legal = {
+            "fold": (self.fold in range(1, 6), "1 to 5"),
+            "splits": (self.splits in ("paper", "folds"), "paper or folds"),
+            "context": (self.context in range(100), "0 or a few slices"),
+        }
+        for option, (is_legal, expected) in legal.items():
+            if not is_legal:
+                found = str(getattr(self, option))
+                raise UsageError(
+                    option, found=found, expected=expected, remedy="Choose one of them."
+                )
 
 
 class Saros(datasets.GeneratorBasedBuilder):

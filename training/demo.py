@@ -1,6 +1,5 @@
 """The main job end to end on synthetic cases: data, training, scores, report, model."""
 
-import json
 import logging
 import warnings
 from dataclasses import asdict, dataclass
@@ -15,7 +14,6 @@ from rich.table import Table
 from saros_hf.simulate import simulate
 
 from saros_hf.case_files import CaseFiles, find_cases
-from saros_hf.errors import UsageError
 from saros_hf.folds import split_of
 from saros_hf.labels import Task
 from saros_hf.nifti import read_image, read_mask
@@ -79,20 +77,15 @@ def run_demo(folder: Path, settings: DemoSettings) -> None:
 
 
 def _phantoms(folder: Path, settings: DemoSettings) -> Path:
-    data, record = folder / "data", folder / "demo.json"
-    wanted = {key: asdict(settings)[key] for key in ("seed", "cases", "size")}
-    made = json.loads(record.read_text()) if record.is_file() else wanted
-    if made != wanted:
-        raise UsageError(
-            folder,
-            found=f"phantoms made with {made}",
-            expected=f"an empty folder, or phantoms made with {wanted}",
-            remedy="Choose another --out, or delete this one.",
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps(wanted) + "\n")
+    data = folder / "data"
     with progress_bar("phantom cases") as report:
-        simulate(data, **wanted, progress=report)
+        simulate(
+            data,
+            cases=settings.cases,
+            seed=settings.seed,
+            size=settings.size,
+            progress=report,
+        )
     return data
 
 

@@ -1,0 +1,39 @@
+"""Shared data: one small phantom cohort, made once."""
+
+import os
+import tempfile
+from pathlib import Path
+
+# Before datasets and huggingface_hub are imported: no network, no cache outside the tests.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="saros-tests-")
+
+import pytest
+
+from saros_hf.simulate import simulate
+
+SIZE = 64
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve synthetic cases of 64 pixels across: every split has some. Do not write to it."""
+    folder = tmp_path_factory.mktemp("phantoms") / "data"
+    simulate(folder, cases=12, seed=0, size=SIZE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder for datasets that all tests share."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real CT beside the checkout."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no real CT beside the checkout")
+    return folder

@@ -1,0 +1,116 @@
+import gzip
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813 - as its users write it
+from case_folders import LPS
+
+from saros_hf.errors import (
+    GridMismatchError,
+    MissingFileError,
+    UnknownLabelError,
+    UnreadableFileError,
+)
+from saros_hf.nifti import (
+    read_grid,
+    read_image,
+    read_mask,
+    refuse_cut_short,
+    refuse_other_grid,
+    write_volume,
+)
+from saros_hf.volume import Volume
+
+
+def noise(shape: tuple[int, int, int] = (40, 30, 20)) -> Volume:
+    array = np.random.default_rng(0).integers(-1000, 1000, shape).astype(np.int16)
+    return Volume(array, LPS)
+
+
+def cut(path: Path, share: float) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+
+
+def test_written_volumes_read_back_the_same_in_simpleitk(tmp_path: Path) -> None:
+    path = tmp_path / "image.nii.gz"
+    write_volume(path, noise(), description="a test")
+    back = read_image(path)
+    assert np.array_equal(back.array, noise().array)
+    assert back.same_grid(noise())
+    other = sitk.ReadImage(str(path))
+    assert np.array_equal(sitk.GetArrayFromImage(other).T, noise().array)
+    assert other.GetSpacing() == (2.0, 2.0, 5.0)
+    assert other.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1)  # identity is LPS there
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_float_hu_are_rounded_and_clipped_to_int16(tmp_path: Path) -> None:
+    path = tmp_path / "image.nii.gz"
+    array = np.array([-29.6, 0.4, 99999.0], np.float32).reshape(3, 1, 1)
+    nib.save(nib.Nifti1Image(array, np.eye(4)), path)
+    assert read_image(path).array.ravel().tolist() == [-30, 0, 32767]
+
+
+def test_read_grid_holds_no_voxels(tmp_path: Path) -> None:
+    write_volume(tmp_path / "a.nii.gz", noise())
+    grid = read_grid(tmp_path / "a.nii.gz")
+    assert grid.same_grid(noise())
+    assert grid.array.strides == (0, 0, 0)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_a_truncated_file_is_named(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "image.nii.gz"
+    write_volume(path, noise())
+    refuse_cut_short(path)
+    cut(path, share)
+    for read in (read_image, refuse_cut_short):
+        with pytest.raises(UnreadableFileError, match=r"image\.nii\.gz: found a file that breaks"):
+            read(path)
+
+
+def test_a_file_in_several_gzip_members_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "image.nii"
+    write_volume(path, noise())
+    raw = path.read_bytes()
+    packed = tmp_path / "image.nii.gz"
+    packed.write_bytes(gzip.compress(raw[:5000]) + gzip.compress(raw[5000:]) + gzip.compress(b""))
+    refuse_cut_short(packed)
+    assert np.array_equal(read_image(packed).array, noise().array)
+
+
+def test_what_is_no_nifti_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "image.nii.gz"
+    path.write_bytes(b"<html>not found</html>")
+    with pytest.raises(UnreadableFileError, match="expected a whole NIfTI file"):
+        read_image(path)
+    with pytest.raises(MissingFileError, match="found no such file"):
+        read_image(tmp_path / "other.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros((2, 2, 2, 3), np.int16), np.eye(4)), path)
+    with pytest.raises(UnreadableFileError, match=r"4 dimensions \(2, 2, 2, 3\)"):
+        read_image(path)
+
+
+def test_an_unknown_label_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "body-parts.nii.gz"
+    mask = np.full((2, 2, 2), 255, np.uint8)
+    mask[..., 0] = 6
+    write_volume(path, Volume(mask, LPS))
+    assert read_mask(path, "body-parts").array.dtype == np.uint8
+    mask[0, 0, 0] = 7  # a body region, but no body part
+    write_volume(path, Volume(mask, LPS))
+    assert read_mask(path, "body-regions").array.max() == 255
+    with pytest.raises(UnknownLabelError, match=r"body-parts\.nii\.gz: found label 7, expected"):
+        read_mask(path, "body-parts")
+
+
+def test_another_grid_is_told_with_both_grids(tmp_path: Path) -> None:
+    moved = LPS.copy()
+    moved[2, 3] = 2.5
+    with pytest.raises(GridMismatchError, match=r"origin \(0, 0, 2.5\).*origin \(0, 0, 0\)"):
+        refuse_other_grid(Volume(noise().array, moved), noise(), tmp_path / "m.nii.gz")
+    with pytest.raises(GridMismatchError, match=r"shape \(40, 30, 19\)"):
+        refuse_other_grid(Volume(noise().array[..., 1:], LPS), noise(), tmp_path / "m.nii.gz")
