@@ -36,6 +36,7 @@ class SarosSegmenter(LightningModule):
         task: ``body-regions`` or ``body-parts``.
         architecture: Name of an SMP architecture, e.g. ``Unet``, ``FPN``, ``DeepLabV3Plus``.
         encoder_name: Name of an SMP or timm encoder.
+        options: Further arguments of the SMP architecture, e.g. ``decoder_channels``.
         encoder_weights: Name of pretrained weights to download, ``None`` for random ones.
         context: Neighbouring slices on each side, as channels.
         window: Hounsfield units that become -1 and 1.
@@ -52,6 +53,7 @@ class SarosSegmenter(LightningModule):
         architecture: str = "Unet",
         encoder_name: str = "resnet18",
         encoder_weights: str | None = None,
+        options: dict[str, Any] | None = None,
         context: int = 0,
         window: Window = (-250.0, 350.0),
         learning_rate: float = 2e-3,
@@ -66,13 +68,16 @@ class SarosSegmenter(LightningModule):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.slices_per_pass = slices_per_pass
-        self.network = smp.create_model(
+        network = smp.create_model(
             architecture,
             encoder_name=encoder_name,
             encoder_weights=encoder_weights,
             in_channels=2 * context + 1,
             classes=num_classes(task),
+            **(options or {}),
         )
+        # Convolutions run half as long again in the other layout, on CPU and GPU alike.
+        self.network = network.to(memory_format=torch.channels_last)
         self.loss = SparseSegmentationLoss()
         self.dice = SparseDice(num_classes(task))
         self.surface_dice = NormalizedSurfaceDice(num_classes(task))

@@ -1,0 +1,89 @@
+"""The phantom CT of one case, with its label maps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cases import Case
+from ..volume import Volume
+from .annotate import choose_slices, sparse
+from .body import paint_body
+from .canvas import Canvas
+from .patient import patient_of
+from .protocol import SLICE_MM, Protocol, protocol_of
+from .render import metal_slices, render
+from .seeds import generator
+from .shape import shape_of
+from .tissue import REGION_OF, draw_palette
+
+_PARTS_MISSING_EVERY = 12
+
+
+@dataclass(frozen=True, eq=False)
+class PhantomScan:
+    """A synthetic CT and its labels, all on one grid.
+
+    Attributes:
+        image: Hounsfield units, int16.
+        body_regions: Sparse, 255 in every slice that is not annotated.
+        body_parts: Sparse likewise; ``None`` in the cases that lack it.
+        dense_body_regions: The truth in every slice.
+        dense_body_parts: Likewise.
+    """
+
+    image: Volume
+    body_regions: Volume
+    body_parts: Volume | None
+    dense_body_regions: Volume
+    dense_body_parts: Volume
+
+
+def phantom_scan(case: Case, *, seed: int, size: int = 256) -> PhantomScan:
+    """Return the phantom of ``case``, the same for the same seed and size.
+
+    Cases of one patient show one body, scanned twice.
+
+    Args:
+        case: A row of :func:`phantom_cohort`.
+        seed: Seed of the cohort.
+        size: Pixels along each edge of a slice.
+    """
+    patient = patient_of(case, seed=seed)
+    shape = shape_of(patient)
+    protocol = protocol_of(case, patient, shape, seed=seed)
+    rng = generator(seed, case.case_id, "scan")
+    canvas = paint_body(patient, shape, protocol, size=size)
+    palette = draw_palette(rng, contrast=protocol.contrast, oral=protocol.oral)
+    image = render(canvas, palette, protocol, rng)
+    regions, parts = _labels(canvas)
+    annotated = choose_slices(protocol.slices, metal_slices(canvas).tolist(), rng)
+    affine = _affine(protocol, size)
+
+    def volume(array: NDArray[np.uint8] | NDArray[np.int16]) -> Volume:
+        return Volume(array.transpose(2, 1, 0), affine).oriented(case.orientation)
+
+    lacks_parts = int(case.case_id.removeprefix("case_")) % _PARTS_MISSING_EVERY == 7
+    return PhantomScan(
+        image=volume(image),
+        body_regions=volume(sparse(regions, annotated)),
+        body_parts=None if lacks_parts else volume(sparse(parts, annotated)),
+        dense_body_regions=volume(regions),
+        dense_body_parts=volume(parts),
+    )
+
+
+def _labels(canvas: Canvas) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return regions and parts of the slices, which are the odd planes."""
+    regions = REGION_OF[canvas.tissue[1::2]]
+    parts = canvas.part[1::2] * (regions > 0)
+    return regions, parts.astype(np.uint8, copy=False)
+
+
+def _affine(protocol: Protocol, size: int) -> NDArray[np.float64]:
+    """Return the affine of an LPS array, whose i and j run against the axes of RAS+."""
+    spacing = protocol.fov_mm / size
+    edge = spacing * (size - 1) / 2
+    affine = np.diag([-spacing, -spacing, SLICE_MM, 1.0])
+    affine[:3, 3] = edge, edge, protocol.origin_mm
+    return affine
