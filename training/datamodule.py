@@ -108,9 +108,9 @@ class SarosDataModule(LightningDataModule):
         }
         self.stores = {split: self._store(split) for split in splits[stage]}
 
-    def train_dataloader(self) -> DataLoader[PatchBatch]:
-        """Return batches of patches, a function of (seed, epoch, rank)."""
-        dataset = PatchDataset(
+    def train_dataset(self) -> PatchDataset:
+        """Return the training patches of all epochs and ranks."""
+        return PatchDataset(
             self.stores["train"],
             task=self.task,
             patch_size=self.patch_size,
@@ -118,10 +118,13 @@ class SarosDataModule(LightningDataModule):
             augment=self.augment,
             seed=self.seed,
         )
+
+    def train_dataloader(self) -> DataLoader[PatchBatch]:
+        """Return batches of patches, a function of (seed, epoch, rank)."""
         world_size, rank = self._ranks()
         sampler = EpochSampler(self.patches_per_epoch, world_size=world_size, rank=rank)
         return DataLoader(
-            dataset,
+            self.train_dataset(),
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.num_workers,

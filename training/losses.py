@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from segmentation_models_pytorch.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional
@@ -36,6 +38,22 @@ def sparse_cross_entropy(
         return total / annotated.sum().clamp(min=1)
     mass = (weights[labels.where(annotated, 0)] * annotated).sum()
     return total / mass.where(mass > 0, 1)
+
+
+def balanced_weights(frequencies: NDArray[np.float64], balance: float) -> Tensor:
+    """Return a weight per label: frequency to the power of ``-balance``, their mean over voxels 1.
+
+    Args:
+        frequencies: Share of each label among the training voxels, summing to 1.
+        balance: 0 weighs all voxels alike, 1 gives every label the same sum of weights.
+
+    Returns:
+        Shape (labels,), float32; 0 for a label that never occurs.
+    """
+    occurs = frequencies > 0
+    weights = np.zeros_like(frequencies)
+    weights[occurs] = frequencies[occurs] ** -balance
+    return torch.from_numpy(weights / (weights * frequencies).sum()).to(torch.float32)
 
 
 class SparseSegmentationLoss(nn.Module):

@@ -17,8 +17,8 @@ from saros_hf.labels import Task, label_names, num_classes
 from saros_hf.nifti import read_image
 from saros_hf.volume import Volume
 
-from .datamodule import CaseBatch
-from .losses import SparseSegmentationLoss
+from .datamodule import CaseBatch, SarosDataModule
+from .losses import SparseSegmentationLoss, balanced_weights
 from .metrics import NormalizedSurfaceDice, SparseDice
 from .patches import PatchBatch
 from .slicewise import padded_forward, predict_labels
@@ -40,6 +40,8 @@ class SarosSegmenter(LightningModule):
         encoder_weights: Name of pretrained weights to download, ``None`` for random ones.
         context: Neighbouring slices on each side, as channels.
         window: Hounsfield units that become -1 and 1.
+        class_balance: The cross-entropy weighs a label by its frequency to the power of minus
+            this: 0 for all alike, 1 for labels of equal total weight.
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: AdamW's decoupled weight decay.
         slices_per_pass: Slices at once in validation and prediction.
@@ -56,6 +58,7 @@ class SarosSegmenter(LightningModule):
         options: dict[str, Any] | None = None,
         context: int = 0,
         window: Window = (-250.0, 350.0),
+        class_balance: float = 0.5,
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-2,
         slices_per_pass: int = 16,
@@ -78,7 +81,8 @@ class SarosSegmenter(LightningModule):
         )
         # Convolutions run half as long again in the other layout, on CPU and GPU alike.
         self.network = network.to(memory_format=torch.channels_last)
-        self.loss = SparseSegmentationLoss()
+        self.class_balance = class_balance
+        self.loss = SparseSegmentationLoss(class_weights=[1.0] * num_classes(task))
         self.dice = SparseDice(num_classes(task))
         self.surface_dice = NormalizedSurfaceDice(num_classes(task))
         self.register_buffer("spacing_range_mm", torch.tensor([0.0, torch.inf]))
@@ -99,9 +103,11 @@ class SarosSegmenter(LightningModule):
         return padded_forward(self.network, images)
 
     def on_fit_start(self) -> None:
-        """Remember the spacing of the training cases."""
-        low, high = self.trainer.datamodule.in_plane_spacing_mm()  # type: ignore[attr-defined]
-        self.spacing_range_mm.copy_(torch.tensor([low, high]))
+        """Learn from the training cases what spacing they have and how rare each label is."""
+        datamodule: SarosDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.spacing_range_mm.copy_(torch.tensor(datamodule.in_plane_spacing_mm()))
+        frequencies = datamodule.train_dataset().label_frequencies()
+        self.loss.class_weights = balanced_weights(frequencies, self.class_balance).to(self.device)
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the loss of one batch of patches."""

@@ -6,10 +6,11 @@ from typing import Any, TypedDict, cast
 import numpy as np
 import torch
 import torchio as tio
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
-from saros_hf.labels import Task
+from saros_hf.labels import IGNORE_INDEX, Task
 
 from .samplers import IMAGE, MASK, AnnotatedPatchSampler
 from .store import SliceStore
@@ -62,6 +63,16 @@ class PatchDataset(Dataset[PatchBatch]):
         self._present = [label for label, found in enumerate(store.slices_with) if found.size]
 
     def __getitem__(self, index: int) -> PatchBatch:
+        rng, patch = self._cut(index)
+        if self.augmentation is not None:
+            patch = self._augment(patch, rng)
+        return {
+            "image": normalise_hu(patch.get_image(IMAGE).data[..., 0], self.window),
+            "mask": patch.get_image(MASK).data[0, ..., 0].to(torch.int64),
+        }
+
+    def _cut(self, index: int) -> tuple[np.random.Generator, tio.Subject]:
+        """Return patch ``index`` and the generator, for what else is drawn for it."""
         rng = np.random.default_rng([self.seed, index])
         sampler = AnnotatedPatchSampler(self.patch_size, rng=rng)
         label = sampler.draw_label(self._present)
@@ -69,13 +80,17 @@ class PatchDataset(Dataset[PatchBatch]):
         voxels = np.flatnonzero(annotated.mask == label)
         centre = np.unravel_index(rng.choice(voxels), annotated.mask.shape)
         subject = slice_subject(annotated.image, annotated.mask)
-        patch = sampler.patch_around(subject, np.array([*centre, 0]))
-        if self.augmentation is not None:
-            patch = self._augment(patch, rng)
-        return {
-            "image": normalise_hu(patch.get_image(IMAGE).data[..., 0], self.window),
-            "mask": patch.get_image(MASK).data[0, ..., 0].to(torch.int64),
-        }
+        return rng, sampler.patch_around(subject, np.array([*centre, 0]))
+
+    def label_frequencies(self, patches: int = 200) -> NDArray[np.float64]:
+        """Return the share of each label id in the annotated voxels of the first patches."""
+        counts = np.zeros(len(self.store.slices_with), np.int64)
+        for index in range(patches):
+            _, patch = self._cut(index)
+            labels = patch.get_image(MASK).numpy()
+            counts += np.bincount(labels[labels != IGNORE_INDEX], minlength=len(counts))
+        frequencies: NDArray[np.float64] = counts / counts.sum()
+        return frequencies
 
     def _augment(self, patch: tio.Subject, rng: np.random.Generator) -> tio.Subject:
         if rng.random() < 0.5:

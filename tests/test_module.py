@@ -1,0 +1,117 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from lightning import Trainer, seed_everything
+
+from saros_hf.errors import UnreadableFileError
+from saros_hf.nifti import read_image
+from training.datamodule import SarosDataModule
+from training.module import SarosSegmenter
+
+OPTIONS = {"decoder_channels": (16, 16, 8, 8, 8)}
+
+
+def segmenter(**options: object) -> SarosSegmenter:
+    return SarosSegmenter(encoder_name="resnet18", options=OPTIONS, **options)
+
+
+def fit(folder: Path, cache: Path, log: Path, steps: int = 4) -> SarosSegmenter:
+    seed_everything(3, verbose=False)
+    datamodule = SarosDataModule(
+        folder, patch_size=(32, 32), patches_per_epoch=8, batch_size=4, cache_dir=cache, seed=3
+    )
+    trained = segmenter()
+    trainer = Trainer(
+        max_steps=steps,
+        accelerator="cpu",
+        logger=False,
+        default_root_dir=log,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    trainer.fit(trained, datamodule=datamodule)
+    assert 0 <= trainer.callback_metrics["val_dice"] <= 1
+    return trained
+
+
+@pytest.fixture(scope="module")
+def trained(
+    phantoms: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> SarosSegmenter:
+    return fit(phantoms, cache, tmp_path_factory.mktemp("log"))
+
+
+def test_a_seed_repeats_a_run_bit_for_bit(
+    trained: SarosSegmenter, phantoms: Path, cache: Path, tmp_path: Path
+) -> None:
+    again = fit(phantoms, cache, tmp_path)
+    for one, other in zip(trained.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_training_learns_spacing_and_rarity_of_labels(trained: SarosSegmenter) -> None:
+    low, high = trained.spec.spacing_range_mm
+    assert 5 < low < high < 8  # 64 pixels over 380 to 500 mm
+    weights = trained.loss.class_weights
+    assert weights is not None
+    assert weights[13] > 3 * weights[2] > 0  # submandibular glands against muscle
+
+
+def test_a_saved_model_predicts_the_same_bit_for_bit(
+    trained: SarosSegmenter, phantoms: Path, tmp_path: Path
+) -> None:
+    trained.save_pretrained(tmp_path)
+    assert {"config.json", "model.safetensors"} <= {path.name for path in tmp_path.iterdir()}
+    assert not list(tmp_path.glob("*.bin"))
+    back = SarosSegmenter.from_pretrained(tmp_path)
+    assert back.spec == trained.spec
+    image = read_image(phantoms / "case_000" / "image.nii.gz")
+    one, other = trained.predict_volume(image), back.predict_volume(image)
+    assert np.array_equal(one.array, other.array)
+    assert one.same_grid(image)
+
+
+def test_smp_alone_loads_the_network(trained: SarosSegmenter, tmp_path: Path) -> None:
+    trained.save_pretrained(tmp_path)
+    network = smp.from_pretrained(tmp_path).eval()
+    images = torch.randn(1, 1, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(network(images), trained.eval().network(images))
+
+
+def test_what_is_no_model_is_refused(trained: SarosSegmenter, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFileError, match=r"config\.json: found no model"):
+        SarosSegmenter.from_pretrained(tmp_path)
+    trained.save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UnreadableFileError, match="found no model"):
+        SarosSegmenter.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"_model_class": "Unet"}))
+    with pytest.raises(UnreadableFileError, match="_saros"):
+        SarosSegmenter.from_pretrained(tmp_path)
+
+
+def test_trap_a_batch_without_annotation_keeps_training_finite() -> None:
+    network = segmenter()
+    loss = network.training_step(
+        {"image": torch.zeros(2, 1, 32, 32), "mask": torch.full((2, 32, 32), 255)}, 0
+    )
+    loss.backward()
+    assert loss == 0
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("architecture", ["Unet", "FPN", "DeepLabV3Plus"])
+@pytest.mark.parametrize("context", [0, 2])
+def test_any_smp_architecture_takes_any_size(architecture: str, context: int) -> None:
+    network = SarosSegmenter(
+        task="body-parts", architecture=architecture, encoder_name="resnet18", context=context
+    ).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 2 * context + 1, 70, 45)).shape == (1, 7, 70, 45)

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from saros_hf.volume import Volume
+from training.slicewise import padded_forward, predict_labels
+from training.spec import InputSpec
+
+SPEC = InputSpec(
+    task="body-regions", context=0, window=(-100.0, 100.0), spacing_range_mm=(1.0, 2.0)
+)
+
+
+class Threshold(nn.Module):
+    """Labels a pixel by its first channel: 0 below -0.5, 2 above 0.5, else 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(torch.tensor([-1.0, 0.0, 1.0]))
+        self.sizes: list[tuple[int, ...]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.sizes.append(tuple(images.shape))
+        return -((images[:, :1] - self.centres.view(1, 3, 1, 1)) ** 2)
+
+
+class Neighbours(nn.Module):
+    """Labels a slice 1 if its last channel is brighter than its first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Parameter(torch.ones(1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.stack([images[:, 0], images[:, -1] * self.one], dim=1)
+
+
+def ramp(spacing: float = 1.5) -> Volume:
+    array = np.zeros((50, 40, 9), np.int16)
+    array[:25], array[25:] = -90, 90
+    array[..., 4] = 0
+    return Volume(array, np.diag([-spacing, -spacing, 5.0, 1.0]))
+
+
+@pytest.mark.parametrize("code", ["LPS", "LAI", "PIR", "RAS"])
+def test_labels_lie_on_the_images_own_grid(code: str) -> None:
+    image = ramp().oriented(code)
+    labels = predict_labels(Threshold(), image, SPEC, batch_size=4)
+    assert labels.array.dtype == np.uint8
+    assert labels.same_grid(image)
+    expected = np.select([image.array < -50, image.array > 50], [0, 2], 1)
+    assert np.array_equal(labels.array, expected)
+
+
+def test_any_size_is_padded_with_air_to_whole_strides() -> None:
+    network = Threshold()
+    logits = padded_forward(network, torch.zeros(2, 1, 33, 64))
+    assert network.sizes == [(2, 1, 64, 64)]
+    assert logits.shape == (2, 3, 33, 64)
+
+
+def test_spacing_seen_in_training_is_left_alone_and_other_is_not() -> None:
+    assert SPEC.in_plane_scale(1.5) == 1.0
+    assert SPEC.in_plane_scale(0.5) == 0.5  # to 1.0 mm: half as many pixels
+    assert SPEC.in_plane_scale(4.0) == 2.0
+    network = Threshold()
+    labels = predict_labels(network, ramp(0.5), SPEC)
+    assert network.sizes[0][2:] == (32, 32)  # 25 x 20 pixels, padded
+    truth = predict_labels(Threshold(), ramp(), SPEC)
+    assert (labels.array == truth.array).mean() > 0.97
+
+
+def test_context_is_5_mm_away_whatever_the_slice_thickness() -> None:
+    array = np.zeros((4, 4, 12), np.int16)
+    array[..., 6:] = 50
+    spec = InputSpec(
+        task="body-parts", context=1, window=(-100.0, 100.0), spacing_range_mm=(0.0, 9.0)
+    )
+    for spacing, expected in ((5.0, [5, 6]), (2.5, [4, 5, 6, 7])):
+        image = Volume(array, np.diag([1.0, 1.0, spacing, 1.0]))
+        labels = predict_labels(Neighbours(), image, spec)
+        assert np.flatnonzero(labels.array[0, 0]).tolist() == expected
+
+
+def test_progress_counts_slices() -> None:
+    seen: list[tuple[int, int]] = []
+    predict_labels(
+        Threshold(), ramp(), SPEC, batch_size=4, progress=lambda *told: seen.append(told)
+    )
+    assert seen == [(4, 9), (8, 9), (9, 9)]
