@@ -67,8 +67,10 @@ def test_spacing_seen_in_training_is_left_alone_and_other_is_not() -> None:
     network = Threshold()
     labels = predict_labels(network, ramp(0.5), SPEC)
     assert network.sizes[0][2:] == (32, 32)  # 25 x 20 pixels, padded
-    truth = predict_labels(Threshold(), ramp(), SPEC)
-    assert (labels.array == truth.array).mean() > 0.97
+    truth = predict_labels(Threshold(), ramp(), SPEC).array
+    # The edge between pixels 24 and 25 may move by one coarse pixel, which is two of these.
+    away = np.r_[0:23, 27:50]
+    assert np.array_equal(labels.array[away], truth[away])
 
 
 def test_context_is_5_mm_away_whatever_the_slice_thickness() -> None:

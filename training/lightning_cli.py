@@ -1,5 +1,6 @@
 """``saros fit|validate|test|predict``: LightningCLI on the one module and the one data module."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from saros_hf.volume import Volume
 
 from .datamodule import SarosDataModule
 from .inference import prediction_path
-from .module import SarosSegmenter
+from .module import Prediction, SarosSegmenter
 
 VERBS = ("fit", "validate", "test", "predict")
 
@@ -32,12 +33,12 @@ class PredictionWriter(BasePredictionWriter):
         self,
         trainer: Trainer,  # noqa: ARG002 - Lightning passes these by position
         pl_module: LightningModule,  # noqa: ARG002
-        prediction: tuple[str, Volume],
+        prediction: Prediction,
         *rest: Any,  # noqa: ANN401, ARG002
     ) -> None:
         """Write one case under its folder's name."""
-        image, labels = prediction
-        path = prediction_path(Path(self.folder), Path(image).parent.name)
+        path = prediction_path(Path(self.folder), Path(prediction.image).parent.name)
+        labels = Volume(prediction.array, prediction.affine)
         write_volume(path, labels, description="predicted by saros-hf")
 
 
@@ -50,9 +51,15 @@ class SarosCLI(LightningCLI):
             parser.link_arguments(f"data.{name}", f"model.{name}")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
 
+    def before_predict(self) -> None:
+        """Keep no label map in memory once it is written."""
+        self.config_init["predict"]["return_predictions"] = False
+
 
 def run(args: ArgsType = None) -> None:
     """Train, validate, test or predict as the arguments say."""
+    # Lightning 2.6 calls what jsonargparse 4.49 deprecates; a user can do nothing about it.
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     SarosCLI(
         SarosSegmenter,
         SarosDataModule,

@@ -1,16 +1,23 @@
 """The network that Lightning trains, and how it is kept on disk."""
 
+import io
 import json
+import math
+from contextlib import redirect_stdout
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR
 
 from saros_hf.errors import UnreadableFileError
 from saros_hf.labels import Task, label_names, num_classes
@@ -29,6 +36,14 @@ _CONFIG_KEY = "_saros"
 """SMP's loader passes over config entries that start with an underscore."""
 
 
+class Prediction(NamedTuple):
+    """The label map of one CT, in parts: Lightning takes no frozen dataclass from a step."""
+
+    image: str
+    array: NDArray[np.uint8]
+    affine: NDArray[np.float64]
+
+
 class SarosSegmenter(LightningModule):
     """An SMP network for one of the two label maps, trained on annotated voxels only.
 
@@ -42,7 +57,7 @@ class SarosSegmenter(LightningModule):
         window: Hounsfield units that become -1 and 1.
         class_balance: The cross-entropy weighs a label by its frequency to the power of minus
             this: 0 for all alike, 1 for labels of equal total weight.
-        learning_rate: Peak of the one-cycle schedule.
+        learning_rate: Peak of the schedule, see :func:`warmup_cosine`.
         weight_decay: AdamW's decoupled weight decay.
         slices_per_pass: Slices at once in validation and prediction.
     """
@@ -67,7 +82,7 @@ class SarosSegmenter(LightningModule):
         self.save_hyperparameters()
         self.task: Task = task
         self.context = context
-        self.window = window
+        self.window: Window = (float(window[0]), float(window[1]))
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.slices_per_pass = slices_per_pass
@@ -139,9 +154,10 @@ class SarosSegmenter(LightningModule):
         """Log both scores, as a mean over labels and of each."""
         self._log_scores("test", {"dice": self.dice, "nsd": self.surface_dice})
 
-    def predict_step(self, batch: str, batch_idx: int) -> tuple[str, Volume]:  # noqa: ARG002
-        """Return the path of a CT with its label map on the CT's grid."""
-        return batch, self.predict_volume(read_image(Path(batch)))
+    def predict_step(self, batch: str, batch_idx: int) -> Prediction:  # noqa: ARG002
+        """Return the label map of the CT at path ``batch``."""
+        labels = self.predict_volume(read_image(Path(batch)))
+        return Prediction(batch, labels.array, labels.affine)
 
     def predict_volume(self, image: Volume, **options: Any) -> Volume:  # noqa: ANN401
         """Return the label map of a CT; options as of :func:`training.slicewise.predict_labels`."""
@@ -150,14 +166,15 @@ class SarosSegmenter(LightningModule):
         return predict_labels(self.network, image, self.spec, **options)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return AdamW under a one-cycle schedule over the whole run."""
+        """Return AdamW whose rate rises and falls once over the whole run."""
         optimizer = torch.optim.AdamW(
             self.parameters(),
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
         )
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = OneCycleLR(optimizer, max_lr=self.learning_rate, total_steps=max(steps, 2))
+        steps = max(int(self.trainer.estimated_stepping_batches), 1)
+        # A function of the step, so that a resumed run may be longer than the one it goes on with.
+        schedule = LambdaLR(optimizer, partial(warmup_cosine, total_steps=steps))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
@@ -185,8 +202,9 @@ class SarosSegmenter(LightningModule):
         path = Path(folder) / "config.json"
         try:
             config = json.loads(path.read_text())[_CONFIG_KEY]
-            network = smp.from_pretrained(folder)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            with redirect_stdout(io.StringIO()):  # the Hub's loader prints where it reads from
+                network = smp.from_pretrained(folder)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise UnreadableFileError(
                 path,
                 found=f"no model of this package ({type(error).__name__}: {error})",
@@ -194,7 +212,7 @@ class SarosSegmenter(LightningModule):
                 remedy="Give the folder that training or the demo wrote, e.g. demo/model.",
             ) from error
         segmenter = cls(**config["hyperparameters"])
-        segmenter.network = network
+        segmenter.network = network.to(memory_format=torch.channels_last)
         spacing = torch.tensor(config["input"]["spacing_range_mm"])
         segmenter.spacing_range_mm.copy_(spacing)
         return segmenter.eval()
@@ -215,3 +233,16 @@ class SarosSegmenter(LightningModule):
                 if not score.isnan():
                     self.log(f"{stage}_{name}/{label}", score.float())
             metric.reset()
+
+
+def warmup_cosine(step: int, *, total_steps: int, warmup: float = 0.2) -> float:
+    """Return the share of the peak rate at a step: linear rise, then half a cosine down to 0.
+
+    >>> [round(warmup_cosine(step, total_steps=10), 2) for step in (0, 1, 2, 6, 10)]
+    [0.33, 0.67, 1.0, 0.5, 0.0]
+    """
+    rise = round(warmup * total_steps)
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    progress = min((step - rise) / max(total_steps - rise, 1), 1.0)
+    return (1 + math.cos(math.pi * progress)) / 2
