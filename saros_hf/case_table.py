@@ -49,7 +49,7 @@ def find_table(folder: Path) -> Path:
             expected="a folder of case_XXX folders with a Segmentation Info CSV",
             remedy="Check the path, or make a phantom set with: saros phantom DIR --cases 12",
         )
-    tables = sorted(path for path in folder.glob("*.csv") if _TABLE.match(path.name))
+    tables = tables_in(folder)
     if len(tables) != 1:
         raise MissingFileError(
             folder / TABLE_NAME,
@@ -58,6 +58,11 @@ def find_table(folder: Path) -> Path:
             remedy="Put the official Segmentation Info CSV beside the case folders.",
         )
     return tables[0]
+
+
+def tables_in(folder: Path) -> list[Path]:
+    """Return the files of ``folder`` that are named like a Segmentation Info CSV."""
+    return sorted(path for path in folder.glob("*.csv") if _TABLE.match(path.name))
 
 
 def read_case_table(path: Path) -> tuple[Case, ...]:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from .archive.local import LocalFiles, open_source
 from .case_source import CaseSource, converted_cases, has_image, place_case, source_uid
-from .case_table import find_table, read_case_table
+from .case_table import find_table, read_case_table, tables_in
 from .cases import Case
 from .ct import broken_file, refuse_without_ct
 from .dicom import SLICE_SPACING_MM, find_series, read_series
@@ -139,8 +139,7 @@ def _source_of(series: CtSeries, case: Case | None) -> CaseSource:
 
 def _read_table(folder: Path, table: Path | None) -> tuple[Case, ...]:
     if table is None:
-        names = [path.name.lower() for path in folder.glob("*.csv")]
-        if not any(name.startswith("segmentation") and "info" in name for name in names):
+        if not tables_in(folder):
             return ()
         table = find_table(folder)
     if not table.is_file():

@@ -3,7 +3,6 @@
 import math
 import os
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -115,8 +114,8 @@ def refuse_other_grid(mask: Volume, image: Volume, mask_path: Path) -> None:
         return
     raise GridMismatchError(
         mask_path,
-        found=_grid(mask),
-        expected=f"the grid of its image, {_grid(image)}",
+        found=mask.describe_grid(),
+        expected=f"the grid of its image, {image.describe_grid()}",
         remedy="Resample the CT to the mask's 5 mm slices first: saros convert.",
     )
 
@@ -166,12 +165,3 @@ def _save(image: SpatialImage, path: Path) -> None:
         nib.save(image, path)
     finally:
         nib.openers.Opener.default_compresslevel = opener_level
-
-
-def _grid(volume: Volume) -> str:
-    def numbers(values: Sequence[float]) -> str:
-        return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"
-
-    corner = numbers([float(v) for v in volume.affine[:3, 3]])
-    spacing = numbers(volume.spacing_mm)
-    return f"shape {volume.shape}, spacing {spacing} mm, {volume.orientation}, origin {corner}"

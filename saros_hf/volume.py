@@ -65,6 +65,12 @@ class Volume:
         difference = points @ (self.affine - other.affine).T
         return bool(np.abs(difference).max() <= tolerance_mm)
 
+    def describe_grid(self) -> str:
+        """Return shape, spacing, orientation and origin in words, for error messages."""
+        spacing = ", ".join(f"{step:.4g}" for step in self.spacing_mm)
+        origin = ", ".join(f"{place:.4g}" for place in self.affine[:3, 3])
+        return f"shape {self.shape}, spacing ({spacing}) mm, {self.orientation}, origin ({origin})"
+
 
 def annotated_slices(mask: NDArray[Any]) -> NDArray[np.intp]:
     """Return the axial indices k of ``mask`` (I, J, K) whose every voxel carries a label."""

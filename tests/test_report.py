@@ -47,7 +47,7 @@ def test_rows_hold_the_means_over_cases_that_have_a_score() -> None:
     muscle = rows["Muscle"]
     # 0.8 and 0.6: mean 0.7, sample deviation 0.1414; halves for NSD.
     assert (muscle.dice, muscle.dice_sd, muscle.nsd, muscle.cases) == ("0.700", "0.141", "0.350", 2)
-    assert (rows["Brain"].dice_sd, rows["Brain"].cases) == ("-", 1)
+    assert (rows["Brain"].dice_sd, rows["Brain"].cases, rows["Brain"].in_truth) == ("-", 1, 1)
 
 
 def test_pictures_show_the_patient_from_the_feet() -> None:
@@ -129,5 +129,5 @@ def test_the_model_card_says_what_it_was_trained_on_and_scored() -> None:
     results = {result.metric_type: result.metric_value for result in card.data.eval_results}
     assert results == {"dice": 0.725, "nsd": 0.3625}
     assert "Trained on: **synthetic phantoms**" in card.text
-    assert "| Muscle | 0.700 | 0.141 | 0.350 | 0.071 | 2 |" in card.text
+    assert "| Muscle | 0.700 | 0.141 | 0.350 | 0.071 | 2 | 2 |" in card.text
     assert BodyRegion.MUSCLE.name.title() in card.text

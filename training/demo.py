@@ -197,13 +197,14 @@ def _picture(folder: Path, files: CaseFiles) -> Picture:
 def _table(scores: list[Score]) -> Table:
     table = Table(title="Test split (synthetic phantoms)")
     table.add_column("label")
-    for column in ("Dice", "± SD", "NSD 3 mm", "± SD", "cases"):
+    for column in ("Dice", "± SD", "NSD 3 mm", "± SD", "cases", "in truth"):
         table.add_column(column, justify="right")
     for row in label_rows(scores, TASK):
-        table.add_row(row.name, row.dice, row.dice_sd, row.nsd, row.nsd_sd, str(row.cases))
+        counts = str(row.cases), str(row.in_truth)
+        table.add_row(row.name, row.dice, row.dice_sd, row.nsd, row.nsd_sd, *counts)
     table.add_section()
     table.add_row(
-        "mean over labels present, then cases",
+        "mean of what is in truth",
         f"{case_mean(scores, 'dice'):.3f}",
         "",
         f"{case_mean(scores, 'nsd'):.3f}",

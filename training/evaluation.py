@@ -124,13 +124,7 @@ def _on_grid_of(truth: Volume, pred: Volume, case_id: str) -> Volume:
         return turned
     raise GridMismatchError(
         f"{case_id}, prediction",
-        found=_grid(turned),
-        expected=f"the grid of the truth, {_grid(truth)}",
+        found=turned.describe_grid(),
+        expected=f"the grid of the truth, {truth.describe_grid()}",
         remedy="Resample the prediction to the label map's voxels, nearest neighbour.",
     )
-
-
-def _grid(volume: Volume) -> str:
-    spacing = ", ".join(f"{step:.4g}" for step in volume.spacing_mm)
-    origin = ", ".join(f"{place:.4g}" for place in volume.affine[:3, 3])
-    return f"shape {volume.shape}, spacing ({spacing}) mm, origin ({origin})"

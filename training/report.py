@@ -38,7 +38,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One line of the table of scores, as text."""
+    """One line of the table of scores, as text.
+
+    Attributes:
+        cases: Cases that have the label in truth or prediction: those the means are over.
+        in_truth: Cases that have it in the truth; in the others it scores 0.
+    """
 
     name: str
     colour: str
@@ -47,6 +52,7 @@ class LabelRow:
     nsd: str
     nsd_sd: str
     cases: int
+    in_truth: int
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ def write_report(path: Path, report: Report) -> None:
 def label_rows(scores: Sequence[Score], task: Task) -> list[LabelRow]:
     """Return one row per label that has a score."""
     found = {(s.label, s.metric, s.protocol): s for s in summarise(scores)}
+    truth = [score for score in scores if score.metric == "truth_ml"]
     rows = []
     for label in labels(task)[1:]:
         name = label.name.lower()
@@ -104,6 +111,7 @@ def label_rows(scores: Sequence[Score], task: Task) -> list[LabelRow]:
                     nsd=_number(nsd.mean),
                     nsd_sd=_number(nsd.std),
                     cases=dice.cases,
+                    in_truth=sum(s.label == name and s.value > 0 for s in truth),
                 )
             )
     return rows

@@ -1,0 +1,82 @@
+"""The whole job, small: what the demo leaves behind fits together."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from saros_hf.case_files import find_cases
+from saros_hf.errors import UsageError
+from saros_hf.labels import BodyRegion
+from saros_hf.nifti import read_image, read_mask
+from saros_hf.volume import Volume
+from training.demo import MOST_STEPS, DemoSettings, _affordable_steps, run_demo
+from training.evaluation import score_case
+from training.module import SarosSegmenter
+from training.scores import case_mean, read_metrics
+
+SETTINGS = DemoSettings(seed=5, cases=12, size=64, steps=6, batch_size=4, patch_size=32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    run_demo(folder, SETTINGS)
+    return folder
+
+
+def test_it_leaves_what_the_readme_names(folder: Path) -> None:
+    assert (folder / "report.html").read_text().count("data:image/png;base64,") == 3
+    assert {p.name for p in (folder / "model").iterdir()} >= {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    }
+    assert len(list((folder / "data").glob("case_*/image.nii.gz"))) == 12
+
+
+def test_scores_are_of_the_predictions_on_disk_and_of_test_cases_alone(folder: Path) -> None:
+    test = {c.case.case_id: c for c in find_cases(folder / "data") if c.case.fold == "test"}
+    scores = read_metrics(folder / "metrics.csv")
+    assert {score.case_id for score in scores} == set(test)
+    assert {p.name for p in (folder / "predictions").iterdir()} == {f"{c}.nii.gz" for c in test}
+    for case_id, files in test.items():
+        prediction = read_mask(folder / "predictions" / f"{case_id}.nii.gz", "body-regions")
+        truth = read_mask(files.mask("body-regions"), "body-regions")
+        again = score_case(case_id, prediction, truth, "body-regions")
+        written = [score for score in scores if score.case_id == case_id]
+        assert [s.value for s in again] == pytest.approx([s.value for s in written], nan_ok=True)
+
+
+def test_the_saved_model_makes_the_same_predictions(folder: Path) -> None:
+    segmenter = SarosSegmenter.from_pretrained(folder / "model")
+    path = next((folder / "predictions").iterdir())
+    image = read_image(folder / "data" / path.name.split(".")[0] / "image.nii.gz")
+    expected = read_mask(path, "body-regions").array
+    assert np.array_equal(segmenter.predict_volume(image).array, expected)
+
+
+def test_predicting_nothing_scores_nothing(folder: Path) -> None:
+    """Background everywhere, and all of the body as the commonest label."""
+    scores = {"nothing": [], "muscle": []}
+    for files in find_cases(folder / "data"):
+        truth = read_mask(files.mask("body-regions"), "body-regions")
+        nothing = np.zeros_like(truth.array)
+        body = read_image(files.image).array > -200
+        guesses = {"nothing": nothing, "muscle": body.astype(np.uint8) * BodyRegion.MUSCLE}
+        for name, guess in guesses.items():
+            guessed = Volume(guess.astype(np.uint8), truth.affine)
+            scores[name] += score_case(files.case.case_id, guessed, truth, "body-regions")
+    assert case_mean(scores["nothing"], "dice") == 0
+    assert case_mean(scores["muscle"], "dice") < 0.12
+
+
+def test_another_seed_needs_another_folder(folder: Path) -> None:
+    with pytest.raises(UsageError, match="made with other arguments"):
+        run_demo(folder, DemoSettings(seed=6, cases=12, size=64, steps=1))
+
+
+def test_a_machine_gets_the_steps_it_can_afford() -> None:
+    tiny = DemoSettings(batch_size=2, patch_size=32)
+    assert _affordable_steps(tiny) == MOST_STEPS
+    assert _affordable_steps(DemoSettings(batch_size=2, patch_size=32, minutes=1e-9)) == 1
