@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import datasets
-import numpy as np
 
 from .case_files import CaseFiles, find_cases
 from .case_table import find_table
 from .errors import MissingFileError, UsageError
 from .folds import FOLDS, SPLITS, split_of
-from .labels import IGNORE_INDEX, label_names
-from .nifti import read_grid, read_image, read_mask, refuse_cut_short, refuse_other_grid
-from .volume import Volume, annotated_slices
+from .nifti import read_grid
+from .rows import CASE_FEATURES, VOLUME_FEATURES, slice_features, slice_rows, volume_row
 
 SCHEMA_VERSION = "1.0.0"
 """Raise it whenever rows change: it is part of every cache folder's name."""
@@ -81,8 +79,8 @@ class Saros(datasets.GeneratorBasedBuilder):
     """A row holds megabytes; the library's 1000 rows a batch overflow Arrow's offsets."""
 
     def _info(self) -> datasets.DatasetInfo:
-        features = _CASE_FEATURES | (
-            _VOLUME_FEATURES if self.config.name == "volumes" else _slice_features(None, 0)
+        features = CASE_FEATURES | (
+            VOLUME_FEATURES if self.config.name == "volumes" else slice_features(None, 0)
         )
         return datasets.DatasetInfo(
             description="SAROS: sparsely annotated regions and organs in 900 CTs.",
@@ -97,7 +95,7 @@ class Saros(datasets.GeneratorBasedBuilder):
         if self.config.name == "slices":
             shapes = {read_grid(files.image).shape[:2] for files in cases}
             shape = shapes.pop() if len(shapes) == 1 else None
-            features = _CASE_FEATURES | _slice_features(shape, self.config.context)
+            features = CASE_FEATURES | slice_features(shape, self.config.context)
             self.info.features = datasets.Features(features)
         groups = _group(cases, self.config)
         return [
@@ -111,54 +109,10 @@ class Saros(datasets.GeneratorBasedBuilder):
     ) -> Iterator[tuple[str | tuple[str, int], dict[str, Any]]]:
         for files in cases:
             if self.config.name == "volumes":
-                yield files.case.case_id, _volume_row(files)
+                yield files.case.case_id, volume_row(files)
             else:
-                for row in _slice_rows(files, self.config.context):
+                for row in slice_rows(files, self.config.context):
                     yield (files.case.case_id, row["slice_index"]), row
-
-
-_CASE_FEATURES = {
-    "case_id": datasets.Value("string"),
-    "patient_id": datasets.Value("string"),
-    "series_instance_uid": datasets.Value("string"),
-    "collection": datasets.Value("string"),
-    "license": datasets.Value("string"),
-    "anatomic_region": datasets.Value("string"),
-    "sex": datasets.Value("string"),
-    "has_breast_implant": datasets.Value("bool"),
-    "orientation": datasets.Value("string"),
-    "fold": datasets.Value("string"),
-    "spacing_mm": datasets.List(datasets.Value("float64"), length=3),
-}
-_VOLUME_FEATURES = {
-    "image": datasets.Nifti(),
-    "body_regions": datasets.Nifti(),
-    "body_parts": datasets.Nifti(),
-    "annotated_slices": datasets.List(datasets.Value("int32")),
-}
-
-
-def _slice_features(shape: tuple[int, ...] | None, context: int) -> dict[str, Any]:
-    """Return fixed-size arrays where all cases have one in-plane ``shape``, else nested lists."""
-
-    def array(dtype: str, channels: int | None) -> Any:  # noqa: ANN401 - any datasets feature
-        if shape is None:
-            plane = datasets.List(datasets.List(datasets.Value(dtype)))
-            return datasets.List(plane) if channels else plane
-        if channels:
-            return datasets.Array3D(shape=(channels, *shape), dtype=dtype)
-        return datasets.Array2D(shape=shape, dtype=dtype)
-
-    return {
-        "slice_index": datasets.Value("int32"),
-        "position_mm": datasets.Value("float64"),
-        "position_fraction": datasets.Value("float64"),
-        "image": array("int16", 2 * context + 1),
-        "body_regions": array("uint8", None),
-        "body_parts": array("uint8", None),
-        "region_labels": datasets.List(datasets.ClassLabel(names=label_names("body-regions"))),
-        "part_labels": datasets.List(datasets.ClassLabel(names=label_names("body-parts"))),
-    }
 
 
 def _group(cases: tuple[CaseFiles, ...], config: SarosConfig) -> dict[str, list[CaseFiles]]:
@@ -172,70 +126,6 @@ def _group(cases: tuple[CaseFiles, ...], config: SarosConfig) -> dict[str, list[
     for files in cases:
         groups[split_of(files.case.fold, validation_fold=config.fold)].append(files)
     return groups
-
-
-def _case_columns(files: CaseFiles, stored: Volume) -> dict[str, Any]:
-    case = files.case
-    return {
-        "case_id": case.case_id,
-        "patient_id": case.patient_id,
-        "series_instance_uid": case.series_instance_uid,
-        "collection": case.collection,
-        "license": case.license,
-        "anatomic_region": case.anatomic_region,
-        "sex": case.sex,
-        "has_breast_implant": case.has_breast_implant,
-        "orientation": stored.orientation,
-        "fold": case.fold,
-        "spacing_mm": list(stored.to_ras().spacing_mm),
-    }
-
-
-def _read_masks(files: CaseFiles, image: Volume) -> tuple[Volume, Volume | None]:
-    regions = read_mask(files.mask("body-regions"), "body-regions")
-    refuse_other_grid(regions, image, files.mask("body-regions"))
-    if files.body_parts is None:
-        return regions, None
-    parts = read_mask(files.body_parts, "body-parts")
-    refuse_other_grid(parts, image, files.body_parts)
-    return regions, parts
-
-
-def _volume_row(files: CaseFiles) -> dict[str, Any]:
-    refuse_cut_short(files.image)
-    grid = read_grid(files.image)
-    regions, parts = _read_masks(files, grid)
-    return _case_columns(files, grid) | {
-        "image": str(files.image),
-        "body_regions": str(files.mask("body-regions")),
-        "body_parts": None if parts is None else str(files.body_parts),
-        "annotated_slices": annotated_slices(regions.array),
-    }
-
-
-def _slice_rows(files: CaseFiles, context: int) -> Iterator[dict[str, Any]]:
-    stored = read_image(files.image)
-    stored_regions, stored_parts = _read_masks(files, stored)
-    image = stored.to_ras()
-    regions = stored_regions.to_ras().array
-    parts = None if stored_parts is None else stored_parts.to_ras().array
-    last = image.shape[2] - 1
-    downwards = stored.orientation[2] == "I"
-    columns = _case_columns(files, stored)
-    for k in annotated_slices(regions):
-        neighbours = np.clip(np.arange(k - context, k + context + 1), 0, last)
-        # All 255 stands for "no body parts map", as it does for a slice nobody annotated.
-        part = np.full(image.shape[:2], IGNORE_INDEX, np.uint8) if parts is None else parts[..., k]
-        yield columns | {
-            "slice_index": int(last - k if downwards else k),
-            "position_mm": float(k * image.spacing_mm[2]),
-            "position_fraction": float(k / max(last, 1)),
-            "image": np.ascontiguousarray(np.moveaxis(image.array[..., neighbours], 2, 0)),
-            "body_regions": np.ascontiguousarray(regions[..., k]),
-            "body_parts": np.ascontiguousarray(part),
-            "region_labels": np.unique(regions[..., k]),
-            "part_labels": np.setdiff1d(part, [IGNORE_INDEX]),
-        }
 
 
 def _data_dir(config: SarosConfig) -> Path:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from case_folders import write_folder
 
-from saros_hf.errors import MissingFileError
+from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.volume import annotated_slices
 from training.datamodule import SarosDataModule, _CaseDataset
 
@@ -69,6 +69,11 @@ def test_validation_and_test_share_no_case_with_training(phantoms: Path, cache: 
     assert not train & validation
     assert not train & test
     assert not validation & test
+
+
+def test_an_epoch_without_a_batch_is_refused(phantoms: Path, cache: Path) -> None:
+    with pytest.raises(UsageError, match="patches_per_epoch: found 3, expected at least 4"):
+        datamodule(phantoms, cache, patches_per_epoch=3).train_dataloader()
 
 
 def test_a_split_without_cases_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import saros_hf
 from saros_hf.case_files import find_cases
-from saros_hf.errors import MissingFileError
+from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.folds import SplitName, split_of
 from saros_hf.labels import Task, num_classes
 
@@ -122,6 +122,13 @@ class SarosDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[PatchBatch]:
         """Return batches of patches, a function of (seed, epoch, rank)."""
         world_size, rank = self._ranks()
+        if self.patches_per_epoch < self.batch_size * world_size:
+            raise UsageError(
+                "--data.patches_per_epoch",
+                found=str(self.patches_per_epoch),
+                expected=f"at least {self.batch_size * world_size}, a batch for each rank",
+                remedy="Raise it, or lower --data.batch_size.",
+            )
         sampler = EpochSampler(self.patches_per_epoch, world_size=world_size, rank=rank)
         return DataLoader(
             self.train_dataset(),
