@@ -13,7 +13,7 @@ _LIGHTNING_VERBS = {
     "fit": "train a network",
     "validate": "score a checkpoint on the validation fold",
     "test": "score a checkpoint on the test split",
-    "predict": "predict the test split, or with --model any CT",
+    "predict": "label any CT: --model DIR CT OUT; without --model, the test split",
 }
 
 
@@ -77,9 +77,9 @@ def _parser() -> argparse.ArgumentParser:
         help="the whole job on synthetic cases, in minutes on 2 cores",
         description="Make phantom cases, train, score, predict, report and save a model.",
     )
-    demo.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"), help="(demo)")
-    demo.add_argument("--seed", type=int, default=0, help="seed of cases and training (0)")
-    demo.add_argument("--steps", type=int, default=None, help="training steps, to train less")
+    demo.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"), help="folder for the results (default demo)")
+    demo.add_argument("--seed", type=int, default=0, help="seed of cases and training (default 0)")
+    demo.add_argument("--steps", type=int, default=None, help="training steps (default: what fits in minutes)")
     demo.set_defaults(run=_demo)
     add_commands(commands)
     for verb, what in _LIGHTNING_VERBS.items():
