@@ -77,9 +77,17 @@ def _parser() -> argparse.ArgumentParser:
         help="the whole job on synthetic cases, in minutes on 2 cores",
         description="Make phantom cases, train, score, predict, report and save a model.",
     )
-    demo.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"), help="folder for the results (default demo)")
+    demo.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("demo"),
+        help="folder for the results (default demo)",
+    )
     demo.add_argument("--seed", type=int, default=0, help="seed of cases and training (default 0)")
-    demo.add_argument("--steps", type=int, default=None, help="training steps (default: what fits in minutes)")
+    demo.add_argument(
+        "--steps", type=int, default=None, help="training steps (default: what fits in minutes)"
+    )
     demo.set_defaults(run=_demo)
     add_commands(commands)
     for verb, what in _LIGHTNING_VERBS.items():
