@@ -89,7 +89,7 @@ def test_print_config_shows_every_option(run: Callable[..., tuple[int, str, str]
     assert "patch_size:" in out
 
 
-def test_fit_resume_test_and_predict(
+def test_fit_resume_validate_test_and_predict(
     run: Callable[..., tuple[int, str, str]],
     phantoms: Path,
     cache: Path,
@@ -110,6 +110,9 @@ def test_fit_resume_test_and_predict(
     assert "\n1," in resumed.read_text()
     assert "\n0," not in resumed.read_text()
 
+    code, out, err = run("validate", *common, *TINY, f"--ckpt_path={last}")
+    assert code == 0, err
+    assert "val_dice" in out
     code, out, err = run("test", *common, *TINY, f"--ckpt_path={last}")
     assert code == 0, err
     assert "test_dice" in out
