@@ -14,7 +14,7 @@ import datasets
 from .case_files import CaseFiles, find_cases
 from .case_table import find_table
 from .errors import MissingFileError, UsageError
-from .folds import FOLDS, SPLITS, split_of
+from .folds import FOLDS, SPLITS, Fold, split_of
 from .nifti import read_grid
 from .rows import CASE_FEATURES, VOLUME_FEATURES, slice_features, slice_rows, volume_row
 
@@ -116,15 +116,18 @@ class Saros(datasets.GeneratorBasedBuilder):
 
 
 def _group(cases: tuple[CaseFiles, ...], config: SarosConfig) -> dict[str, list[CaseFiles]]:
-    groups: dict[str, list[CaseFiles]]
-    if config.splits == "folds":
-        groups = {fold.replace("-", "_"): [] for fold in FOLDS}
-        for files in cases:
-            groups[files.case.fold.replace("-", "_")].append(files)
-        return groups
-    groups = {split: [] for split in SPLITS}
+    """Return the cases of every split, splits in their usual order."""
+
+    def split_name(fold: Fold) -> str:
+        if config.splits == "folds":
+            return fold.replace("-", "_")  # `datasets` allows no hyphen
+        return split_of(fold, validation_fold=config.fold)
+
+    groups: dict[str, list[CaseFiles]] = {}
+    for name in FOLDS if config.splits == "folds" else SPLITS:
+        groups[name.replace("-", "_")] = []
     for files in cases:
-        groups[split_of(files.case.fold, validation_fold=config.fold)].append(files)
+        groups[split_name(files.case.fold)].append(files)
     return groups
 
 

@@ -7,12 +7,12 @@ from typing import TypeAlias
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-Report: TypeAlias = Callable[[int, int], None]
+OnProgress: TypeAlias = Callable[[int, int], None]
 """Called with (done, in all) by functions that take long."""
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Report]:
+def progress_bar(what: str) -> Iterator[OnProgress]:
     """Show a bar on standard error while the block runs, and yield what moves it."""
     columns = (
         TextColumn("{task.description}"),

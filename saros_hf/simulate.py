@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from .errors import UsageError
 from .files import write_atomically
 from .nifti import write_volume
 from .phantom import phantom_cohort, phantom_scan
+from .progress import OnProgress
 
 DESCRIPTION = "SYNTHETIC PHANTOM, not a patient"
 MARKER_NAME = "SYNTHETIC-PHANTOM.json"
@@ -31,7 +32,7 @@ def simulate(
     seed: int,
     size: int = 256,
     jobs: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: OnProgress | None = None,
 ) -> Path:
     """Write ``case_XXX/{image,body-regions,body-parts}.nii.gz`` and the case table.
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from datasets import DatasetDict
 from lightning import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -16,11 +17,11 @@ import saros_hf
 from saros_hf.case_files import find_cases
 from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.folds import SplitName, split_of
-from saros_hf.labels import Task, num_classes
+from saros_hf.labels import Task
 
 from .patches import EpochSampler, PatchBatch, PatchDataset
 from .store import SliceStore
-from .transforms import Window, normalise_hu
+from .transforms import DEFAULT_WINDOW, Window, normalise_hu
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,7 @@ class SarosDataModule(LightningDataModule):
         patch_size: tuple[int, int] = (256, 256),
         patches_per_epoch: int = 2000,
         batch_size: int = 8,
-        window: Window = (-250.0, 350.0),
+        window: Window = DEFAULT_WINDOW,
         augment: bool = True,
         num_workers: int = 0,
         cache_dir: Path | None = None,
@@ -82,7 +83,6 @@ class SarosDataModule(LightningDataModule):
         super().__init__()
         self.data_dir = Path(data_dir)
         self.task = task
-        self.num_classes = num_classes(task)
         self.fold = fold
         self.context = context
         self.patch_size = patch_size
@@ -95,18 +95,20 @@ class SarosDataModule(LightningDataModule):
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", "0")) if seed is None else seed
 
     def prepare_data(self) -> None:
-        """Build the Arrow cache once, before the ranks open it."""
-        self._load()
+        """Build the Arrow cache once, before the ranks open it; prediction needs none."""
+        if self.trainer is None or self.trainer.state.fn != TrainerFn.PREDICTING:
+            self._load()
 
     def setup(self, stage: str) -> None:
-        """Open the splits that ``stage`` reads."""
+        """Open the splits that ``stage`` reads; prediction reads NIfTI files instead."""
         splits: dict[str, tuple[SplitName, ...]] = {
             "fit": ("train", "validation"),
             "validate": ("validation",),
             "test": ("test",),
-            "predict": (),
         }
-        self.stores = {split: self._store(split) for split in splits[stage]}
+        if stage in splits:
+            dataset = self._load()
+            self.stores = {split: self._store(dataset, split) for split in splits[stage]}
 
     def train_dataset(self) -> PatchDataset:
         """Return the training patches of all epochs and ranks."""
@@ -168,8 +170,7 @@ class SarosDataModule(LightningDataModule):
             cache_dir=None if self.cache_dir is None else str(self.cache_dir),
         )
 
-    def _store(self, split: SplitName) -> SliceStore:
-        dataset = self._load()
+    def _store(self, dataset: DatasetDict, split: SplitName) -> SliceStore:
         store = SliceStore(dataset[split], self.task) if split in dataset else None
         if store is None or not len(store):
             raise MissingFileError(

@@ -31,7 +31,7 @@ from .scores import Score, case_mean, write_metrics
 
 TASK: Task = "body-regions"
 MOST_STEPS = 700
-"""Where the validation Dice levels off; five and a half minutes on 2 cores with bfloat16."""
+"""Where the validation Dice of a run of 800 levelled off: 0.805, 0.808, 0.816 at 600, 700, 800."""
 STEPS_PER_EPOCH = 100
 
 
@@ -96,7 +96,7 @@ def _phantoms(folder: Path, settings: DemoSettings) -> Path:
 
 
 def _new_segmenter() -> SarosSegmenter:
-    # Half the decoder that SMP gives by default: a third less time, the same scores on phantoms.
+    # Half of SMP's default decoder, which leaves time for more steps.
     return SarosSegmenter(task=TASK, options={"decoder_channels": (128, 64, 32, 16, 16)})
 
 

@@ -8,7 +8,7 @@ from saros_hf.ct import read_ct
 from saros_hf.errors import UsageError
 from saros_hf.files import write_atomically
 from saros_hf.nifti import read_image, write_volume
-from saros_hf.progress import Report
+from saros_hf.progress import OnProgress
 from saros_hf.volume import Volume
 
 from .module import SarosSegmenter
@@ -27,7 +27,7 @@ def predict_cases(
     cases: Sequence[CaseFiles],
     folder: Path,
     *,
-    progress: Report | None = None,
+    progress: OnProgress | None = None,
 ) -> None:
     """Write the label map of every case, on the grid of its image.
 
@@ -49,7 +49,7 @@ def predict_cases(
 
 
 def predict_paths(
-    segmenter: SarosSegmenter, source: Path, out: Path, *, progress: Report | None = None
+    segmenter: SarosSegmenter, source: Path, out: Path, *, progress: OnProgress | None = None
 ) -> list[Path]:
     """Predict a CT, or every ``case_XXX/image.nii.gz`` of a folder, and picture the result.
 
@@ -85,7 +85,7 @@ def predict_paths(
 
 
 def _predict_one(
-    segmenter: SarosSegmenter, ct: Volume, target: Path, progress: Report | None
+    segmenter: SarosSegmenter, ct: Volume, target: Path, progress: OnProgress | None
 ) -> list[Path]:
     labels = segmenter.predict_volume(ct, progress=progress)
     write_volume(target, labels, description=_description(segmenter))

@@ -15,8 +15,6 @@ from .datamodule import SarosDataModule
 from .inference import prediction_path
 from .module import Prediction, SarosSegmenter
 
-VERBS = ("fit", "validate", "test", "predict")
-
 
 class PredictionWriter(BasePredictionWriter):
     """Writes each predicted label map as soon as it is there.

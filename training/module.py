@@ -30,7 +30,7 @@ from .metrics import NormalizedSurfaceDice, SparseDice
 from .patches import PatchBatch
 from .slicewise import padded_forward, predict_labels
 from .spec import InputSpec
-from .transforms import Window
+from .transforms import DEFAULT_WINDOW, Window
 
 _CONFIG_KEY = "_saros"
 """SMP's loader passes over config entries that start with an underscore."""
@@ -72,7 +72,7 @@ class SarosSegmenter(LightningModule):
         encoder_weights: str | None = None,
         options: dict[str, Any] | None = None,
         context: int = 0,
-        window: Window = (-250.0, 350.0),
+        window: Window = DEFAULT_WINDOW,
         class_balance: float = 0.5,
         learning_rate: float = 2e-3,
         weight_decay: float = 1e-2,
@@ -94,7 +94,7 @@ class SarosSegmenter(LightningModule):
             classes=num_classes(task),
             **(options or {}),
         )
-        # Convolutions run half as long again in the other layout, on CPU and GPU alike.
+        # The faster layout for convolutions.
         self.network = network.to(memory_format=torch.channels_last)
         self.class_balance = class_balance
         self.loss = SparseSegmentationLoss(class_weights=[1.0] * num_classes(task))

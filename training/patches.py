@@ -63,9 +63,7 @@ class PatchDataset(Dataset[PatchBatch]):
         self._present = [label for label, found in enumerate(store.slices_with) if found.size]
 
     def __getitem__(self, index: int) -> PatchBatch:
-        rng, patch = self._cut(index)
-        if self.augmentation is not None:
-            patch = self._augment(patch, rng)
+        patch = self._augment(*self._cut(index))
         return {
             "image": normalise_hu(patch.get_image(IMAGE).data[..., 0], self.window),
             "mask": patch.get_image(MASK).data[0, ..., 0].to(torch.int64),
@@ -78,9 +76,9 @@ class PatchDataset(Dataset[PatchBatch]):
         label = sampler.draw_label(self._present)
         annotated = self.store[int(rng.choice(self.store.slices_with[label]))]
         voxels = np.flatnonzero(annotated.mask == label)
-        centre = np.unravel_index(rng.choice(voxels), annotated.mask.shape)
+        centre = sampler.draw_centre(voxels, (*annotated.mask.shape, 1))
         subject = slice_subject(annotated.image, annotated.mask)
-        return rng, sampler.patch_around(subject, np.array([*centre, 0]))
+        return rng, sampler.patch_around(subject, centre)
 
     def label_frequencies(self, patches: int = 200) -> NDArray[np.float64]:
         """Return the share of each label id in the annotated voxels of the first patches."""
@@ -92,10 +90,11 @@ class PatchDataset(Dataset[PatchBatch]):
         frequencies: NDArray[np.float64] = counts / counts.sum()
         return frequencies
 
-    def _augment(self, patch: tio.Subject, rng: np.random.Generator) -> tio.Subject:
+    def _augment(self, rng: np.random.Generator, patch: tio.Subject) -> tio.Subject:
+        if self.augmentation is None:
+            return patch
         if rng.random() < 0.5:
             patch = flip_left_right(patch, self.task)
-        assert self.augmentation is not None
         # torchio draws from torch's global generator.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))

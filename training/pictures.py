@@ -99,11 +99,15 @@ def _aspect(ras: Volume, plane: Plane) -> float:
     return up / across
 
 
+def _pixel_aspect(ras: Volume, plane: Plane) -> float:
+    across, up = (mm for axis, mm in enumerate(ras.spacing_mm) if axis != plane.axis)
+    return up / across
+
+
 def _show_ct(axis: Axes, ras: Volume, plane: Plane) -> None:
     low, high = DISPLAY_WINDOW
-    steps = [mm for n, mm in enumerate(ras.spacing_mm) if n != plane.axis]
     axis.imshow(
-        _cut(ras.array, plane), cmap="gray", vmin=low, vmax=high, aspect=steps[1] / steps[0]
+        _cut(ras.array, plane), cmap="gray", vmin=low, vmax=high, aspect=_pixel_aspect(ras, plane)
     )
     axis.set_axis_off()
 
@@ -114,7 +118,6 @@ def _show_labels(
     cut = _cut(array, plane)
     hidden = (cut == 0) | (cut == IGNORE_INDEX)
     palette = ListedColormap(list(colours(task)))
-    steps = [mm for n, mm in enumerate(ras.spacing_mm) if n != plane.axis]
     axis.imshow(
         np.ma.masked_array(cut, hidden),
         cmap=palette,
@@ -122,7 +125,7 @@ def _show_labels(
         vmax=len(colours(task)) - 1,
         alpha=0.6,
         interpolation="nearest",
-        aspect=steps[1] / steps[0],
+        aspect=_pixel_aspect(ras, plane),
     )
     return {int(label) for label in np.unique(cut[~hidden])}
 

@@ -13,8 +13,6 @@ from .module import SarosSegmenter
 from .report import label_rows
 from .scores import Score, case_mean
 
-_DATASET = "SAROS"
-
 
 def write_model_folder(
     folder: Path, segmenter: SarosSegmenter, scores: Sequence[Score], *, trained_on: str
@@ -66,7 +64,7 @@ def _eval_results(scores: Sequence[Score], dataset: str) -> list[EvalResult]:
         EvalResult(
             task_type="image-segmentation",
             dataset_type="saros",
-            dataset_name=f"{_DATASET} format, {dataset}, test split",
+            dataset_name=f"SAROS format, {dataset}, test split",
             metric_type=name.split()[0].lower(),
             metric_name=f"{name}, mean over labels present, then cases",
             metric_value=round(value, 4),

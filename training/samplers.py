@@ -63,8 +63,7 @@ class AnnotatedPatchSampler(RandomSampler):
         made = 0
         while num_patches is None or made < num_patches:
             label = self.draw_label(sorted(voxels))
-            centre = np.array(np.unravel_index(self.rng.choice(voxels[label]), mask.shape))
-            yield self.patch_around(subject, centre)
+            yield self.patch_around(subject, self.draw_centre(voxels[label], mask.shape))
             made += 1
 
     def draw_label(self, present: Sequence[int]) -> int:
@@ -73,6 +72,10 @@ class AnnotatedPatchSampler(RandomSampler):
             return int(self.rng.choice(present))
         weights = self.label_weights[list(present)]
         return int(self.rng.choice(present, p=weights / weights.sum()))
+
+    def draw_centre(self, voxels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the (i, j, k) of one of the flat indices ``voxels`` into ``shape``."""
+        return np.array(np.unravel_index(self.rng.choice(voxels), shape))
 
     def patch_around(self, subject: tio.Subject, centre: np.ndarray) -> tio.Subject:
         """Return the patch whose voxel ``patch_size // 2`` is ``centre``."""

@@ -1,6 +1,6 @@
 """Label maps of whole volumes, slice by slice."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from saros_hf.progress import OnProgress
 from saros_hf.volume import Volume
 
 from .spec import InputSpec
@@ -23,7 +24,7 @@ def predict_labels(
     spec: InputSpec,
     *,
     batch_size: int = 16,
-    progress: Callable[[int, int], None] | None = None,
+    progress: OnProgress | None = None,
 ) -> Volume:
     """Return the label map of a CT on the CT's own grid and orientation.
 

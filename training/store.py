@@ -112,10 +112,8 @@ def _nested_row(lists: pa.Array) -> NDArray[Any]:
     shape = []
     values = lists
     while pa.types.is_list(values.type):
-        count = len(values)
-        values = values.flatten()
-        shape.append(len(values) // count)
-        count = len(values)
-    # Every level's length so far counts all rows above it; dividing gave the row's own length.
+        members = values.flatten()
+        shape.append(len(members) // len(values))
+        values = members
     array: NDArray[Any] = values.to_numpy(zero_copy_only=True)
     return array.reshape(shape)

@@ -12,6 +12,8 @@ from saros_hf.labels import IGNORE_INDEX, MIRRORED_PARTS, Task
 from .samplers import AIR_HU, MASK
 
 Window: TypeAlias = tuple[float, float]
+DEFAULT_WINDOW: Window = (-250.0, 350.0)
+"""Fat, soft tissue with contrast and marrow, in Hounsfield units."""
 
 
 def normalise_hu(image: Tensor, window: Window) -> Tensor:
