@@ -1,20 +1,22 @@
-"""Put one converted CT into its case folder, with a note of where it came from."""
+"""Put the files of one case into its folder together, with a note of where its CT came from."""
 
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .case_files import IMAGE_NAME
-from .errors import UnreadableFileError
-from .files import write_atomically
-from .nifti import write_volume
-from .volume import Volume
+from .dicom import Stacking
+from .errors import DicomError, UnreadableFileError
+from .nifti import refuse_cut_short
 
 SOURCE_NAME = "source.json"
+ASIDE_PREFIX = ".writing-"
+"""Of the folders that hold a case while it is written."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class CaseSource:
         patient_id: The pseudonym that the DICOM files carry; names and dates are never kept.
         spacing_mm: Voxel spacing along i, j and k before interpolation.
         slices: Number of slices before interpolation.
+        stacking: How the slices were put in order.
+        note: What is unusual about this CT, empty for most.
     """
 
     series_instance_uid: str
@@ -34,6 +38,13 @@ class CaseSource:
     manufacturer: str
     spacing_mm: tuple[float, float, float]
     slices: int
+    stacking: Stacking = "along-normal"
+    note: str = ""
+
+    def write(self, case_folder: Path) -> None:
+        """Write the record into ``case_folder``."""
+        text = json.dumps(asdict(self), indent=2) + "\n"
+        (case_folder / SOURCE_NAME).write_text(text, encoding="utf-8")
 
 
 def converted_cases(folder: Path) -> Mapping[str, str]:
@@ -62,37 +73,66 @@ def source_uid(case_folder: Path) -> str:
         ) from error
 
 
-def has_image(case_folder: Path) -> bool:
-    """Return whether a case folder holds a CT."""
-    return (case_folder / IMAGE_NAME).is_file()
+def holds_series(case_folder: Path, series_uid: str) -> bool:
+    """Return whether a case folder holds a whole CT, which is that of ``series_uid``.
+
+    A CT without a record is one that the authors' script has put there. One that breaks off does
+    not count.
+
+    Raises:
+        DicomError: The CT was made from another series.
+    """
+    image = case_folder / IMAGE_NAME
+    if not image.is_file():
+        return False
+    present = source_uid(case_folder)
+    if present not in ("", series_uid):
+        raise DicomError(
+            f"series {series_uid}",
+            found=f"{case_folder} made from series {present}",
+            expected="an empty place or the same series",
+            remedy="Move that case folder away and run the command again.",
+        )
+    try:
+        refuse_cut_short(image)
+    except UnreadableFileError:
+        return False
+    return True
 
 
-def place_case(case_folder: Path, volume: Volume, source: CaseSource) -> None:
-    """Write the CT and its record so that the folder appears whole or not at all.
+@contextmanager
+def whole_case(case_folder: Path, *, work: Path | None = None) -> Iterator[Path]:
+    """Yield an empty folder whose files become those of ``case_folder``, all or none.
 
-    In a folder that exists already, with label maps in it, the CT appears last.
+    The bytes are on disk before anything appears. In a case folder that exists already, with
+    label maps in it for example, the CT appears last.
+
+    Args:
+        case_folder: ``DIR/case_XXX``.
+        work: A folder of the same file system to write in, ``DIR`` if it is ``None``.
     """
     case_folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=case_folder.parent))
+    aside = Path(tempfile.mkdtemp(prefix=ASIDE_PREFIX, dir=work or case_folder.parent))
+    new = aside / case_folder.name
     try:
-        new = aside / case_folder.name
-        write_volume(new / IMAGE_NAME, volume)
-        with write_atomically(new / SOURCE_NAME) as path:
-            path.write_text(json.dumps(asdict(source), indent=2) + "\n", encoding="utf-8")
-        _sync_folder(new)
+        new.mkdir()
+        yield new
+        files = sorted(new.iterdir(), key=lambda path: (path.name == IMAGE_NAME, path.name))
+        for path in (*files, new):
+            _sync(path)
         if case_folder.exists():
-            (new / SOURCE_NAME).replace(case_folder / SOURCE_NAME)
-            (new / IMAGE_NAME).replace(case_folder / IMAGE_NAME)
+            for path in files:
+                path.replace(case_folder / path.name)
+            _sync(case_folder)
         else:
             new.rename(case_folder)
-        _sync_folder(case_folder.parent)
+        _sync(case_folder.parent)
     finally:
-        shutil.rmtree(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Bring a folder's entries to disk, which syncing its files does not."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -71,17 +71,31 @@ def read_case_table(path: Path) -> tuple[Case, ...]:
     Both known headers are read: the official one, and the one that says ``Collection``.
 
     Raises:
-        TableError: A column is missing, a value is illegal or a case appears twice.
+        TableError: The file is no CSV or has no row, a column is missing, a value is illegal or a
+            case appears twice.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
+        cases = _read_rows(path)
+    except (UnicodeDecodeError, csv.Error) as error:
         raise TableError(
             path,
-            found=f"bytes that are no UTF-8 ({error.reason})",
-            expected="a text file",
+            found=f"no text of comma-separated values ({error})",
+            expected="a Segmentation Info CSV",
             remedy="Fetch the case table again.",
         ) from error
+    if not cases:
+        raise TableError(
+            path,
+            found="no case",
+            expected="one row per case",
+            remedy="Use the Segmentation Info CSV as TCIA publishes it.",
+        )
+    _refuse_duplicates(cases, path)
+    return cases
+
+
+def _read_rows(path: Path) -> tuple[Case, ...]:
+    text = path.read_text(encoding="utf-8-sig")
     reader = csv.DictReader(io.StringIO(text))
     header = ["tcia_collection" if c == "Collection" else c for c in reader.fieldnames or ()]
     missing = [column for column in COLUMNS if column not in header]
@@ -93,9 +107,7 @@ def read_case_table(path: Path) -> tuple[Case, ...]:
             remedy="Use the Segmentation Info CSV as TCIA publishes it.",
         )
     reader.fieldnames = header
-    cases = tuple(_case(row, f"{path}, line {reader.line_num}") for row in reader)
-    _refuse_duplicates(cases, path)
-    return cases
+    return tuple(_case(row, f"{path}, line {reader.line_num}") for row in reader)
 
 
 def write_case_table(path: Path, cases: Iterable[Case]) -> None:

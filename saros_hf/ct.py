@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from .archive.local import LocalFiles, open_source
-from .dicom import find_series, read_series
-from .dicom_groups import DicomContents
+from .dicom import DicomContents, find_series, read_series
 from .errors import DicomError, MissingFileError, UsageError
 from .nifti import read_image
 from .volume import Volume

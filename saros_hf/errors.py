@@ -55,6 +55,20 @@ class UsageError(SarosError, ValueError):
     """An option has a value that the command cannot use."""
 
 
+class TransferError(SarosError, OSError):
+    """An archive does not hand over what it was asked for, and asking again will not help."""
+
+
+class TransientError(TransferError):
+    """A transfer failed in a way that often goes away: worth another try.
+
+    Attributes:
+        retry_after_s: How long the server asked to wait, ``None`` if it did not say.
+    """
+
+    retry_after_s: float | None = None
+
+
 def _rebuild(kind: type[SarosError], *fields: str) -> SarosError:
     where, found, expected, remedy = fields
     return kind(where, found=found, expected=expected, remedy=remedy)

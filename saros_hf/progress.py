@@ -2,10 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 OnProgress: TypeAlias = Callable[[int, int], None]
 """Called with (done, in all) by functions that take long."""
@@ -27,3 +35,43 @@ def progress_bar(what: str) -> Iterator[OnProgress]:
             progress.update(task, completed=done, total=total)
 
         yield report
+
+
+class TransferBar:
+    """Bytes, rate and time left of a transfer, on standard error, told from any thread.
+
+    Args:
+        what: What is transferred, ahead of the bar.
+        size_bytes: Of all of it.
+    """
+
+    def __init__(self, what: str, size_bytes: int) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task(what, total=size_bytes)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def on_bytes(self, count: int) -> None:
+        """Move the bar by ``count`` bytes, back if they turned out worthless."""
+        self._progress.advance(self._task, count)
+
+    def describe(self, what: str) -> None:
+        """Change what stands ahead of the bar."""
+        self._progress.update(self._task, description=what)
+
+    def without(self, size_bytes: int) -> None:
+        """Take bytes that need no transfer off the whole."""
+        (task,) = self._progress.tasks
+        self._progress.update(self._task, total=max((task.total or 0) - size_bytes, 0))

@@ -1,14 +1,17 @@
 """What a row of each configuration holds: its columns, and how a case becomes rows."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 
 from .case_files import CaseFiles
-from .labels import IGNORE_INDEX, label_names
-from .nifti import read_grid, read_image, read_mask, refuse_cut_short, refuse_other_grid
+from .labels import IGNORE_INDEX, Task, label_names
+from .nifti import read_grid, read_image, read_mask, refuse_cut_short
+from .pairing import pair
 from .volume import Volume, annotated_slices
 
 CASE_FEATURES = {
@@ -79,12 +82,14 @@ def _case_columns(files: CaseFiles, stored: Volume) -> dict[str, Any]:
 
 
 def _read_masks(files: CaseFiles, image: Volume) -> tuple[Volume, Volume | None]:
-    regions = read_mask(files.mask("body-regions"), "body-regions")
-    refuse_other_grid(regions, image, files.mask("body-regions"))
-    if files.body_parts is None:
-        return regions, None
-    parts = read_mask(files.body_parts, "body-parts")
-    refuse_other_grid(parts, image, files.body_parts)
+    """Return the label maps on the affine they share with the image."""
+
+    def read(task: Task, path: Path) -> Volume:
+        mask = read_mask(path, task)
+        return replace(mask, affine=pair(image, mask, path, case_id=files.case.case_id))
+
+    regions = read("body-regions", files.mask("body-regions"))
+    parts = None if files.body_parts is None else read("body-parts", files.body_parts)
     return regions, parts
 
 

@@ -4,11 +4,11 @@ import json
 import multiprocessing
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+from .case_source import ASIDE_PREFIX, whole_case
 from .case_table import TABLE_NAME, write_case_table
 from .cases import Case
 from .errors import UsageError
@@ -22,7 +22,6 @@ MARKER_NAME = "SYNTHETIC-PHANTOM.json"
 """Says in every folder that its CTs are synthetic, and what they were made with."""
 
 SMALLEST, LARGEST = 64, 512
-_ASIDE = ".writing-"
 
 
 def simulate(
@@ -86,20 +85,15 @@ def _write_all(
 
 def _write_case(folder: Path, case: Case, seed: int, size: int) -> str:
     scan = phantom_scan(case, seed=seed, size=size)
-    aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=folder))
-    try:
-        volumes = {
-            "image": scan.image,
-            "body-regions": scan.body_regions,
-            "body-parts": scan.body_parts,
-        }
+    volumes = {
+        "image": scan.image,
+        "body-regions": scan.body_regions,
+        "body-parts": scan.body_parts,
+    }
+    with whole_case(folder / case.case_id) as aside:
         for name, volume in volumes.items():
             if volume is not None:
                 write_volume(aside / f"{name}.nii.gz", volume, description=DESCRIPTION)
-        aside.chmod(0o755)
-        aside.rename(folder / case.case_id)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return case.case_id
 
 
@@ -112,12 +106,12 @@ def _claim(folder: Path, cohort: Sequence[Case], made_with: dict[str, int]) -> N
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if held:
         known = {MARKER_NAME, TABLE_NAME, *(case.case_id for case in cohort)}
-        foreign = [name for name in held if name not in known and not name.startswith(_ASIDE)]
+        foreign = [name for name in held if name not in known and not name.startswith(ASIDE_PREFIX)]
         if foreign or not marker.is_file():
             raise _refusal(folder, ", ".join((foreign or held)[:3]))
         if marker.read_text(encoding="utf-8") != text:
             raise _refusal(folder, "a phantom cohort made with other arguments")
-    for left in folder.glob(f"{_ASIDE}*"):
+    for left in folder.glob(f"{ASIDE_PREFIX}*"):
         shutil.rmtree(left)
     with write_atomically(marker) as aside:
         aside.write_text(text, encoding="utf-8")

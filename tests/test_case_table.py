@@ -53,7 +53,7 @@ def test_a_bad_row_is_named_by_its_line(tmp_path: Path, old: str, new: str, mess
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path = table(tmp_path)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(TableError, match="no UTF-8"):
+    with pytest.raises(TableError, match="no text of comma-separated values"):
         read_case_table(path)
 
 

@@ -8,16 +8,21 @@ from dicom_files import OTHER_UID, SERIES_UID, flat_slices, good_series, write_s
 
 from saros_hf.case_table import write_case_table
 from saros_hf.cases import Case
-from saros_hf.convert import Outcome, convert
+from saros_hf.convert import Conversion, local_table
 from saros_hf.errors import (
     MissingFileError,
     TableError,
     UnreadableFileError,
 )
 from saros_hf.nifti import read_image, write_volume
+from saros_hf.outcomes import Outcome
 from saros_hf.volume import Volume
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def convert(source: Path, folder: Path, table: Path | None = None) -> list[Outcome]:
+    return Conversion(folder, local_table(folder, table, print)).run(source)
 
 
 def case(case_id: str, series_uid: str) -> Case:
@@ -44,7 +49,7 @@ def test_folder_becomes_numbered_cases(tmp_path: Path) -> None:
     good_series(tmp_path / "dicom" / "patient-a" / "study" / "series")
     seen: list[tuple[Outcome, int]] = []
     out = tmp_path / "cases"
-    outcomes = convert(tmp_path / "dicom", out, progress=lambda *counts: seen.append(counts))
+    outcomes = Conversion(out).run(tmp_path / "dicom", progress=lambda *counts: seen.append(counts))
     assert outcomes == [
         Outcome(SERIES_UID, "case_000", "written", out / "case_000"),
         Outcome(OTHER_UID, "case_001", "written", out / "case_001"),
@@ -61,6 +66,8 @@ def test_folder_becomes_numbered_cases(tmp_path: Path) -> None:
         "manufacturer": "MADE UP",
         "spacing_mm": [1, 1, 2],
         "slices": 5,
+        "stacking": "along-normal",
+        "note": "",
     }
 
 
@@ -82,9 +89,11 @@ def test_table_names_the_case_and_strangers_avoid_its_numbers(tmp_path: Path) ->
     out = tmp_path / "cases"
     cases = [case("case_000", "1.9"), case("case_007", SERIES_UID)]
     write_case_table(out / "Segmentation-Info_09-29-2023.csv", cases)
+    # The grid of the series at 5 mm: 4 x 3 pixels of 1 mm from (-30, -40, -20), 2 slices.
+    affine = np.array([[-1.0, 0, 0, 30], [0, -1, 0, 40], [0, 0, 5, -20], [0, 0, 0, 1]])
     masks = out / "case_007" / "body-regions.nii.gz"
-    masks.parent.mkdir()
-    masks.write_bytes(b"label map that was there before")
+    write_volume(masks, Volume(np.zeros((4, 3, 2), np.uint8), affine))
+    before = masks.read_bytes()
     good_series(tmp_path / "dicom" / "a")
     good_series(tmp_path / "dicom" / "b", OTHER_UID)
     outcomes = convert(tmp_path / "dicom", out)
@@ -92,7 +101,7 @@ def test_table_names_the_case_and_strangers_avoid_its_numbers(tmp_path: Path) ->
         ("case_007", "written"),
         ("case_001", "written"),
     ]
-    assert masks.read_bytes() == b"label map that was there before"
+    assert masks.read_bytes() == before
     source = json.loads((out / "case_007" / "source.json").read_text())
     assert (source["collection"], source["patient_id"]) == ("CPTAC-PDA", "C3N-00001")
     assert not list(out.glob(".writing-*"))
@@ -117,7 +126,7 @@ def test_image_left_by_the_authors_script_is_kept(tmp_path: Path) -> None:
     good_series(tmp_path / "dicom")
     (outcome,) = convert(tmp_path / "dicom", tmp_path / "cases", table=tmp_path / "table.csv")
     assert outcome.status == "kept"
-    assert files_below(tmp_path / "cases") == ["case_007/image.nii.gz"]
+    assert files_below(tmp_path / "cases") == ["Segmentation-Info.csv", "case_007/image.nii.gz"]
 
 
 def test_case_of_another_series_is_not_overwritten(tmp_path: Path) -> None:
@@ -153,7 +162,7 @@ def test_failed_writing_leaves_nothing_behind(tmp_path: Path) -> None:
     (outcome,) = convert(tmp_path / "dicom", tmp_path / "cases", table=tmp_path / "table.csv")
     assert outcome.status == "failed"
     assert "Not a directory" in outcome.reason
-    assert [path.name for path in (tmp_path / "cases").iterdir()] == ["case_000"]
+    assert files_below(tmp_path / "cases") == ["Segmentation-Info.csv", "case_000"]
 
 
 def test_no_ct_names_what_was_found(tmp_path: Path) -> None:

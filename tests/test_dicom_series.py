@@ -66,7 +66,7 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
     ),
     "place": (
         lambda paths: move(paths[3], (-30, -40, -5), ImagePositionPatient=None),
-        r"no ImagePositionPatient or ImageOrientationPatient in 003\.dcm",
+        r"no ImagePositionPatient, ImageOrientationPatient or PixelSpacing in 003\.dcm",
     ),
     "frames": (
         lambda paths: write_slice(

@@ -8,7 +8,6 @@ import SimpleITK as sitk  # noqa: N813 - as its users write it
 from case_folders import LPS
 
 from saros_hf.errors import (
-    GridMismatchError,
     MissingFileError,
     UnknownLabelError,
     UnreadableFileError,
@@ -18,7 +17,6 @@ from saros_hf.nifti import (
     read_image,
     read_mask,
     refuse_cut_short,
-    refuse_other_grid,
     write_volume,
 )
 from saros_hf.volume import Volume
@@ -105,12 +103,3 @@ def test_an_unknown_label_is_named(tmp_path: Path) -> None:
     assert read_mask(path, "body-regions").array.max() == 255
     with pytest.raises(UnknownLabelError, match=r"body-parts\.nii\.gz: found label 7, expected"):
         read_mask(path, "body-parts")
-
-
-def test_another_grid_is_told_with_both_grids(tmp_path: Path) -> None:
-    moved = LPS.copy()
-    moved[2, 3] = 2.5
-    with pytest.raises(GridMismatchError, match=r"origin \(0, 0, 2.5\).*origin \(0, 0, 0\)"):
-        refuse_other_grid(Volume(noise().array, moved), noise(), tmp_path / "m.nii.gz")
-    with pytest.raises(GridMismatchError, match=r"shape \(40, 30, 19\)"):
-        refuse_other_grid(Volume(noise().array[..., 1:], LPS), noise(), tmp_path / "m.nii.gz")

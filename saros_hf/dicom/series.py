@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DicomError
+from ..errors import DicomError
 
 MAX_DEVIATION_MM = 0.1
 """How far a slice may lie from its place on an even grid, where 1 % of the spacing is less.
@@ -28,6 +28,7 @@ class Slice:
 
     Attributes:
         series_uid: Its SeriesInstanceUID, empty if an anonymiser has emptied it.
+        instance_uid: Its SOPInstanceUID.
         size: Columns, rows, frames.
         pixel_spacing: Row and column spacing in mm, as written.
         position: Centre of the first voxel, empty if the file has none.
@@ -38,6 +39,7 @@ class Slice:
 
     path: Path
     series_uid: str
+    instance_uid: str
     modality: str
     sop_class: str
     image_type: tuple[str, ...]
@@ -84,7 +86,7 @@ def ordered(series: CtSeries) -> CtSeries:
     Raises:
         DicomError: The slices do not form one evenly spaced axial volume.
     """
-    _refuse_incomplete(series)
+    refuse_incomplete(series)
     _refuse_mixed(series)
     normal = series.normal
     _refuse_not_axial(series, normal)
@@ -98,7 +100,12 @@ def ordered(series: CtSeries) -> CtSeries:
     return result
 
 
-def _refuse_incomplete(series: CtSeries) -> None:
+def refuse_incomplete(series: CtSeries) -> None:
+    """Raise unless every file is one whole slice that says where it lies.
+
+    Raises:
+        DicomError: Names the first file that is not.
+    """
     if series.broken:
         raise _refusal(
             series,
@@ -121,10 +128,11 @@ def _refuse_incomplete(series: CtSeries) -> None:
                 expected="one slice per file",
                 remedy="Export the series as classic, not enhanced, CT.",
             )
-        if len(slice_.position) != 3 or len(slice_.orientation) != 6:
+        if (len(slice_.position), len(slice_.orientation), len(slice_.pixel_spacing)) != (3, 6, 2):
             raise _refusal(
                 series,
-                found=f"no ImagePositionPatient or ImageOrientationPatient in {slice_.path.name}",
+                found="no ImagePositionPatient, ImageOrientationPatient or PixelSpacing in "
+                f"{slice_.path.name}",
                 expected="the place of every slice in the patient",
                 remedy="Leave that file out, or fetch the series from its archive again.",
             )

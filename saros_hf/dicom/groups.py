@@ -3,12 +3,12 @@
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from .dicom_series import CtSeries, Slice
+from .series import CtSeries, Slice
 
 _CT_CLASSES = (
     "",  # emptied by an anonymiser; the modality decides then
@@ -76,10 +76,11 @@ def group_series(
     """Put slices and damaged files together by SeriesInstanceUID.
 
     Slices whose UID was emptied are taken as one series per folder, under a UID made from
-    their content, so that the same files always make the same series.
+    their content, so that the same files always make the same series. Of copies of one slice
+    in several places the first is taken.
     """
     members: dict[str, list[Slice]] = defaultdict(list)
-    for slice_ in slices:
+    for slice_ in _without_copies(slices):
         members[slice_.series_uid or str(slice_.path.parent)].append(slice_)
     damaged: dict[str, list[Path]] = defaultdict(list)
     orphans: list[Path] = []
@@ -91,6 +92,16 @@ def group_series(
         for key in dict.fromkeys([*members, *damaged])
     )
     return DicomContents(series, tuple(orphans), left_out)
+
+
+def _without_copies(slices: Iterable[Slice]) -> Iterator[Slice]:
+    """Yield one slice per instance; the place is compared too, as some anonymisers repeat UIDs."""
+    seen = set()
+    for slice_ in slices:
+        key = (slice_.series_uid, slice_.instance_uid, slice_.position, slice_.size)
+        if not all(key[:2]) or key not in seen:
+            yield slice_
+        seen.add(key)
 
 
 def _key_of_broken(path: Path, members: Mapping[str, list[Slice]]) -> str:

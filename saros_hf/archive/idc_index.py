@@ -1,0 +1,88 @@
+"""Which series NCI Imaging Data Commons hands out, and where they lie."""
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..cases import License
+from ..errors import MissingFileError, UnreadableFileError, UsageError
+from .series import RemoteSeries
+
+_COLUMNS = (
+    "SeriesInstanceUID",
+    "instanceCount",
+    "series_size_MB",
+    "license_short_name",
+    "aws_bucket",
+    "crdc_series_uuid",
+)
+
+
+def find_public(
+    series_uids: Iterable[str], *, index: Path | None = None
+) -> dict[str, RemoteSeries]:
+    """Return what the index says of each series; one that it does not have is not public.
+
+    Args:
+        series_uids: SeriesInstanceUIDs to look up.
+        index: Another index (.parquet) than that of the installed package ``idc-index-data``.
+
+    Raises:
+        MissingFileError: There is no file at ``index``.
+        UnreadableFileError: It is no Parquet file, or lacks a column.
+        UsageError: ``index`` is ``None`` and the package is not installed.
+    """
+    path = _installed_index() if index is None else index
+    if not path.is_file():
+        raise MissingFileError(
+            path,
+            found="no such file",
+            expected="an IDC index (.parquet)",
+            remedy="Check the path, or leave the option out to use the installed index.",
+        )
+    wanted = [("SeriesInstanceUID", "in", sorted(set(series_uids)))]
+    try:
+        rows = pq.read_table(path, columns=list(_COLUMNS), filters=wanted).to_pylist()
+        return {row["SeriesInstanceUID"]: _series(row) for row in rows}
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise UnreadableFileError(
+            path,
+            found=f"a file that is no such index ({error})",
+            expected=f"a .parquet file with the columns {', '.join(_COLUMNS)}",
+            remedy="Use the idc_index.parquet of the package idc-index-data.",
+        ) from error
+
+
+def index_version() -> str:
+    """Return which release of the archive the installed index describes."""
+    _installed_index()
+    release = version("idc-index-data")
+    return f"IDC v{release.partition('.')[0]} (idc-index-data {release})"
+
+
+def _installed_index() -> Path:
+    try:
+        from idc_index_data import IDC_INDEX_PARQUET_FILEPATH
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            "the IDC index",
+            found="no package idc-index-data",
+            expected="it to be installed",
+            remedy='Install it: pip install "saros-hf[download]", or give --index PARQUET.',
+        ) from error
+    return Path(IDC_INDEX_PARQUET_FILEPATH or "idc_index.parquet")
+
+
+def _series(row: dict[str, Any]) -> RemoteSeries:
+    license_ = row["license_short_name"]
+    return RemoteSeries(
+        series_uid=row["SeriesInstanceUID"],
+        instances=row["instanceCount"],
+        size_bytes=round(row["series_size_MB"] * 1e6),
+        license=license_ if license_ in get_args(License) else "unknown",
+        location=f"s3://{row['aws_bucket']}/{row['crdc_series_uuid']}/",
+    )

@@ -1,0 +1,56 @@
+"""One process at a time works on a case: its lock, and the folder for what is not finished yet."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from .case_source import ASIDE_PREFIX
+
+WORK_NAME = ".saros"
+"""Folder beside the cases that holds locks and half-fetched series; gone when all is finished."""
+
+
+@contextmanager
+def claim(folder: Path, case_id: str) -> Iterator[Path | None]:
+    """Yield the work folder of a case, ``None`` if another process has it.
+
+    The claim ends with the process, however that ends. What a killed process has left half
+    written is removed, what it has fetched stays.
+    """
+    root = folder / WORK_NAME
+    lock = _lock(root, case_id)
+    if lock is None:
+        yield None
+        return
+    work = root / case_id
+    try:
+        work.mkdir(exist_ok=True)
+        for left in work.glob(f"{ASIDE_PREFIX}*"):
+            shutil.rmtree(left)
+        yield work
+    finally:
+        _tidy(work, Path(lock.lock_file))
+        lock.release()
+
+
+def _lock(root: Path, case_id: str) -> BaseFileLock | None:
+    while True:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(root / f"{case_id}.lock", blocking=False)
+        try:
+            return lock.acquire().lock
+        except Timeout:
+            return None
+        except FileNotFoundError:
+            continue  # another process has just finished and removed the folder
+
+
+def _tidy(work: Path, lock: Path) -> None:
+    """Remove what is empty; a lock that is gone counts as free to whoever waits for it."""
+    with suppress(OSError):
+        work.rmdir()
+        lock.unlink()
+        work.parent.rmdir()

@@ -1,0 +1,96 @@
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from threading import Event, Timer
+
+import pytest
+
+from saros_hf.archive.retry import Patience, with_retries
+from saros_hf.errors import TransferError, TransientError
+
+
+def failing(*errors: TransferError) -> tuple[list[float], Callable[[], str]]:
+    """Return the moments of each try, and an action that fails so often before it succeeds."""
+    moments: list[float] = []
+
+    def action() -> str:
+        moments.append(time.monotonic())
+        if len(moments) <= len(errors):
+            raise errors[len(moments) - 1]
+        return "done"
+
+    return moments, action
+
+
+def busy(retry_after_s: float | None = None) -> TransientError:
+    error = TransientError("archive", found="HTTP 503", expected="HTTP 200", remedy="Wait.")
+    error.retry_after_s = retry_after_s
+    return error
+
+
+def patience(longest_wait_s: float = 0.02, first_wait_s: float = 0.001) -> Patience:
+    return Patience(attempts=4, first_wait_s=first_wait_s, longest_wait_s=longest_wait_s)
+
+
+def test_until_it_succeeds() -> None:
+    moments, action = failing(busy(), busy(), busy())
+    assert with_retries(action, patience=patience(), stop=Event()) == "done"
+    assert len(moments) == 4
+
+
+def test_no_more_tries_than_allowed() -> None:
+    errors = [busy() for _ in range(9)]
+    moments, action = failing(*errors)
+    with pytest.raises(TransientError, match="HTTP 503") as caught:
+        with_retries(action, patience=patience(), stop=Event())
+    assert len(moments) == 4
+    assert caught.value is errors[3]
+
+
+def test_one_try_where_another_would_not_help() -> None:
+    gone = TransferError("archive", found="HTTP 404", expected="HTTP 200", remedy="Look.")
+    moments, action = failing(gone)
+    with pytest.raises(TransferError, match="HTTP 404"):
+        with_retries(action, patience=patience(), stop=Event())
+    assert len(moments) == 1
+
+
+def test_pauses_grow() -> None:
+    moments, action = failing(busy(), busy(), busy())
+    with_retries(action, patience=patience(longest_wait_s=1, first_wait_s=0.02), stop=Event())
+    first, second, third = (b - a for a, b in pairwise(moments))
+    assert first >= 0.02
+    assert second >= 0.04
+    assert third >= 0.08
+
+
+def test_server_says_how_long_to_wait() -> None:
+    moments, action = failing(busy(retry_after_s=0.15))
+    with_retries(action, patience=patience(longest_wait_s=9), stop=Event())
+    assert 0.15 <= moments[1] - moments[0] < 1
+
+
+def test_server_asks_for_too_long() -> None:
+    moments, action = failing(busy(retry_after_s=3600))
+    with_retries(action, patience=patience(longest_wait_s=0.05), stop=Event())
+    assert 0.05 <= moments[1] - moments[0] < 1
+
+
+def test_stop_ends_a_pause() -> None:
+    stop = Event()
+    moments, action = failing(*(busy() for _ in range(9)))
+    Timer(0.1, stop.set).start()
+    start = time.monotonic()
+    with pytest.raises(TransientError):
+        with_retries(action, patience=patience(60, first_wait_s=60), stop=stop)
+    assert 0.1 <= time.monotonic() - start < 1
+    assert len(moments) <= 2
+
+
+def test_stop_set_before() -> None:
+    stop = Event()
+    stop.set()
+    moments, action = failing(busy(), busy())
+    with pytest.raises(TransientError):
+        with_retries(action, patience=patience(60, first_wait_s=60), stop=stop)
+    assert len(moments) == 1
