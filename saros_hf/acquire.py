@@ -4,9 +4,11 @@ import errno
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
+from time import time_ns
 from typing import Protocol
 
 from .archive.masks import MaskArchive
@@ -115,7 +117,7 @@ class Acquisition:
         if not lacks_ct:
             note = add_masks(case_folder, case, self.masks, work=work)
         if lacks_ct or lacks_dicom:
-            staged = work / DICOM_NAME
+            staged = _taken_over(work / DICOM_NAME)
             self._fetch(series, staged)
             if lacks_ct:
                 note = assemble(
@@ -131,7 +133,7 @@ class Acquisition:
                 note = note or ""
         # Also what an earlier run had fetched for a case that is finished by now.
         for path in work.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
         return note
 
     def _fetch(self, series: RemoteSeries, staged: Path) -> None:
@@ -142,6 +144,22 @@ class Acquisition:
             patience=self.patience,
             stop=self.stop,
         )
+
+
+def _taken_over(staged: Path) -> Path:
+    """Move what an earlier run has fetched into a new folder of the same name.
+
+    If that run was killed, its s5cmd may live on until its next line of output. It goes on writing
+    into the old folder.
+    """
+    if staged.is_dir():
+        old = staged.rename(staged.with_name(f"{staged.name}.{time_ns()}"))
+        staged.mkdir()
+        for path in old.iterdir():
+            with suppress(FileNotFoundError):  # renamed by that s5cmd just now
+                path.rename(staged / path.name)
+        shutil.rmtree(old, ignore_errors=True)
+    return staged
 
 
 def _only_series(folder: Path, series_uid: str) -> CtSeries:

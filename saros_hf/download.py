@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, get_args
 from .acquire import Acquisition
 from .archive.idc import IdcSource
 from .archive.idc_index import find_public
-from .archive.masks import obtain_masks, obtain_table
+from .archive.masks import MASKS, obtain_masks, obtain_table
 from .archive.nbia import NBIA_V4, NbiaSource
 from .archive.retry import Patience
 from .archive.series import SeriesSource
@@ -20,6 +20,7 @@ from .errors import UsageError
 from .outcomes import Outcome
 from .plan import Plan, Selection, make_plan
 from .progress import TransferBar
+from .workspace import claim_when_free
 
 SourceName: TypeAlias = Literal["idc", "nbia"]
 SOURCES: tuple[SourceName, ...] = get_args(SourceName)
@@ -83,7 +84,11 @@ class Download:
         Raises:
             SarosError: The label maps cannot be had.
         """
-        with TransferBar("label maps", 0) as bar:
+        size_bytes = MASKS.size_bytes if self.masks is None else None
+        with (
+            claim_when_free(self.folder, "label-maps"),
+            TransferBar("label maps", size_bytes) as bar,
+        ):
             masks = obtain_masks(
                 self.folder,
                 self.masks,

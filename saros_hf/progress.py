@@ -42,10 +42,10 @@ class TransferBar:
 
     Args:
         what: What is transferred, ahead of the bar.
-        size_bytes: Of all of it.
+        size_bytes: Of all of it, ``None`` if nobody knows.
     """
 
-    def __init__(self, what: str, size_bytes: int) -> None:
+    def __init__(self, what: str, size_bytes: int | None) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import sleep
 
 from filelock import BaseFileLock, FileLock, Timeout
 
@@ -11,6 +12,9 @@ from .case_source import ASIDE_PREFIX
 
 WORK_NAME = ".saros"
 """Folder beside the cases that holds locks and half-fetched series; gone when all is finished."""
+
+
+_POLL_S = 0.2
 
 
 @contextmanager
@@ -34,6 +38,17 @@ def claim(folder: Path, case_id: str) -> Iterator[Path | None]:
     finally:
         _tidy(work, Path(lock.lock_file))
         lock.release()
+
+
+@contextmanager
+def claim_when_free(folder: Path, what: str) -> Iterator[Path]:
+    """Yield the work folder of something once no other process has it."""
+    while True:
+        with claim(folder, what) as work:
+            if work is not None:
+                yield work
+                return
+        sleep(_POLL_S)
 
 
 def _lock(root: Path, case_id: str) -> BaseFileLock | None:

@@ -1,6 +1,7 @@
 """Three cases of SAROS in small: a case table, a ZIP of label maps, series and their index."""
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class World:
     """What the archives hold, in files of ``root``."""
 
     root: Path
+    cases: tuple[Case, ...] = tuple(replace(case(one), fold="fold-1") for one in CASE_IDS)
 
     @property
     def table(self) -> Path:
@@ -37,10 +39,6 @@ class World:
     @property
     def masks(self) -> Path:
         return self.root / "masks.zip"
-
-    @property
-    def cases(self) -> tuple[Case, ...]:
-        return tuple(replace(case(one), fold="fold-1") for one in CASE_IDS)
 
     def series(self, case_id: str) -> list[Path]:
         """Return the files of a case's series."""
@@ -64,13 +62,15 @@ def make_world(root: Path) -> World:
     return world
 
 
-def pack_masks(world: World, shape: tuple[int, int, int] = (4, 3, 2)) -> None:
+def pack_masks(
+    world: World, shape: tuple[int, int, int] = (4, 3, 2), case_ids: Sequence[str] = CASE_IDS
+) -> None:
     """Write the ZIP of label maps: the lower slice is annotated, the upper one is not."""
     mask = np.zeros(shape, np.uint8)
     mask[..., 1:] = 255
     write_volume(world.root / "mask.nii.gz", Volume(mask, AFFINE))
     with zipfile.ZipFile(world.masks, "w") as packed:
-        for case_id in CASE_IDS:
+        for case_id in case_ids:
             for task in TASKS:
                 packed.write(world.root / "mask.nii.gz", f"SAROS/{case_id}/{task}.nii.gz")
 

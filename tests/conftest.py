@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before datasets and huggingface_hub are imported: no network, no cache outside the tests.
@@ -10,6 +11,8 @@ os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="saros-tests-")
 
 import pytest
+from archive_world import make_world
+from archives import Archives
 
 from saros_hf.simulate import simulate
 
@@ -37,3 +40,10 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real CT beside the checkout")
     return folder
+
+
+@pytest.fixture
+def archives(tmp_path: Path) -> Iterator[Archives]:
+    """Three small cases of SAROS in all archives, on loopback, and no folder yet."""
+    with Archives(make_world(tmp_path / "archives"), tmp_path / "saros") as archives:
+        yield archives

@@ -84,7 +84,8 @@ def _declare_huge(packed: bytes) -> bytes:
 
 
 def _spoil_md5(members: Members) -> None:
-    members["00000001.dcm"] = members["00000001.dcm"][:-1] + b"\0"
+    *body, last = members["00000001.dcm"]
+    members["00000001.dcm"] = bytes([*body, last ^ 0xFF])
 
 
 GARBAGE = Body(b"<!DOCTYPE html><html><body>Down for maintenance</body></html>")

@@ -60,11 +60,13 @@ class S3Server:
     Attributes:
         requests: Method and path of every request, in order; listings end in ``?list``.
         faults: What goes wrong next, by the end of the path: one for each request.
+        delay_s: Before every object.
     """
 
     requests: list[str] = field(default_factory=list)
     faults: dict[str, deque[S3Fault]] = field(default_factory=lambda: defaultdict(deque))
     release: Event = field(default_factory=Event)
+    delay_s: float = 0.0
 
     def fail(self, suffix: str, *faults: S3Fault) -> None:
         """Let the next requests for paths that end in ``suffix`` go wrong."""
@@ -122,6 +124,8 @@ class S3Server:
         if environ["REQUEST_METHOD"] != "PUT":
             self.requests.append(f"{environ['REQUEST_METHOD']} {path}")
         due = [queue for suffix, queue in self.faults.items() if path.endswith(suffix) and queue]
+        if path.endswith(".dcm") and environ["REQUEST_METHOD"] == "GET":
+            self.release.wait(self.delay_s)
         fault = due[0].popleft() if due and environ["REQUEST_METHOD"] == "GET" else None
         if isinstance(fault, Refusal):
             body = f"<Error><Code>{fault.name}</Code><Message>no</Message></Error>".encode()
