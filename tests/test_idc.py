@@ -1,5 +1,7 @@
 """The real s5cmd against a real S3 server."""
 
+import errno
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ from s3_server import (
 
 from saros_hf.archive.idc import IdcSource
 from saros_hf.archive.retry import Patience
+from saros_hf.archive.s5cmd import _environment, _program
 from saros_hf.archive.series import RemoteSeries
 from saros_hf.errors import TransferError, TransientError
 
@@ -129,6 +132,98 @@ def test_listing_that_does_not_match_the_index(server: S3Server, fetch: Fetch) -
     with pytest.raises(TransferError, match="AccessDenied"):
         fetch()
     assert server.fetched() == []
+
+
+@pytest.mark.parametrize(
+    ("uuid", "beside"),
+    [("v1", "v1/../../evil"), ("v2", "v2/sub"), ("v3", "v3/b c"), ("v4", "v4/..")],
+)
+def test_files_that_do_not_lie_in_the_folder_are_refused(
+    server: S3Server, fetch: Fetch, tmp_path: Path, uuid: str, beside: str
+) -> None:
+    server.put(uuid, BODIES[:1])
+    server.put(beside, BODIES[:1])
+    strange = RemoteSeries(UID, 2, 6000, "CC BY 3.0", f"s3://{BUCKET}/{uuid}/")
+    with pytest.raises(TransferError, match="expected letters, digits, dots and dashes") as caught:
+        fetch(strange)
+    assert type(caught.value) is TransferError
+    assert list(tmp_path.rglob("*.dcm")) == []
+
+
+def test_an_empty_file_and_things_in_the_way(
+    server: S3Server, fetch: Fetch, tmp_path: Path
+) -> None:
+    server.put("u4", [b"", *BODIES[1:]])
+    fetch.folder.mkdir()
+    (fetch.folder / "1.dcm").mkdir()
+    (fetch.folder / "2.dcm").symlink_to(tmp_path / "2.dcm")
+    (fetch.folder / "link").symlink_to(tmp_path)
+    fetch(RemoteSeries(UID, 6, 15000, "CC BY 3.0", f"s3://{BUCKET}/u4/"))
+    assert fetch.bytes == 15000
+    assert sorted(path.name for path in fetch.folder.iterdir()) == [f"{n}.dcm" for n in range(6)]
+    assert [path.name for path in tmp_path.iterdir()] == [fetch.folder.name]
+
+
+def test_the_users_own_s3_account_does_not_matter(
+    server: S3Server, fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("config", "credentials"):
+        path = tmp_path / "home" / ".aws" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("[default\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    fetch()
+    assert fetch.is_whole()
+    # Nor do they send a request for the archive to their server, nor to their region's.
+    monkeypatch.setenv("S3_ENDPOINT_URL", server.url)
+    monkeypatch.setenv("AWS_CA_BUNDLE", "own.pem")
+    child = _environment()
+    assert "S3_ENDPOINT_URL" not in child
+    assert (child["AWS_REGION"], child["AWS_CA_BUNDLE"]) == ("us-east-1", "own.pem")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("no space left on device", errno.ENOSPC), ("disk quota exceeded", errno.EDQUOT)],
+)
+def test_a_full_disk_is_told_as_such(
+    fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, number: int
+) -> None:
+    report = f'{{"error": "write ./4.dcm1: {text}"}}'
+    copying = f"echo '{report}' >&2; exit 1"
+    program(
+        tmp_path, monkeypatch, f'case "$*" in *run) {copying};; *) exec {_program()} "$@";; esac'
+    )
+    with pytest.raises(OSError, match=re.escape(str(fetch.folder))) as caught:
+        fetch()
+    assert caught.value.errno == number
+    assert not isinstance(caught.value, TransferError)
+
+
+def test_plain_words_are_told_as_they_are(
+    fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, monkeypatch, r"printf 'ERROR open \377: too many open files\n'; exit 1")
+    with pytest.raises(TransientError, match=r"found ERROR open .: too many open files, expected"):
+        fetch()
+
+
+def program(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Put a shell script in the place of s5cmd."""
+    path = folder / "s5cmd"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setattr("saros_hf.archive.s5cmd._program", lambda: path)
+
+
+def test_two_refusals_cost_no_more_than_time(server: S3Server, fetch: Fetch) -> None:
+    fetch.source = IdcSource(Patience(stall_s=10), endpoint=server.url)
+    server.fail("u1/4.dcm", SLOW_DOWN, SLOW_DOWN)
+    fetch()
+    assert fetch.is_whole()
+    assert server.fetched().count(f"/{BUCKET}/u1/4.dcm") == 3
 
 
 def test_no_server_is_worth_another_try(tmp_path: Path) -> None:

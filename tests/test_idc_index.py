@@ -1,6 +1,8 @@
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from s3_server import write_index
 
@@ -22,6 +24,35 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "i.parquet").write_text("no parquet")
     with pytest.raises(UnreadableFileError, match=r"columns SeriesInstanceUID, instanceCount"):
         find_public(["1.2"], index=tmp_path / "i.parquet")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("aws_bucket", None, "found no column aws_bucket, expected"),
+        ("aws_bucket", pa.nulls(1, pa.string()), r"1\.2 has no aws_bucket"),
+        ("series_size_MB", pa.nulls(1, pa.float64()), r"1\.2 has no series_size_MB"),
+        ("series_size_MB", [float("nan")], "cannot convert float NaN to integer"),
+        ("instanceCount", ["many"], "invalid literal"),
+        ("SeriesInstanceUID", [12], "that is no such index"),
+    ],
+)
+def test_an_index_that_lacks_something(
+    tmp_path: Path, column: str, values: object, message: str
+) -> None:
+    path = tmp_path / "i.parquet"
+    write_index(path, {"1.2": [b"a"]})
+    columns = {**pq.read_table(path).to_pydict(), column: values}
+    kept = {name: value for name, value in columns.items() if value is not None}
+    pq.write_table(pa.table(kept), path)
+    with pytest.raises(UnreadableFileError, match=message) as caught:
+        find_public(["1.2"], index=path)
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_asked_for_is_nothing_found(tmp_path: Path) -> None:
+    write_index(tmp_path / "i.parquet", {"1.2": [b"a"]})
+    assert find_public([], index=tmp_path / "i.parquet") == {}
 
 
 @pytest.mark.parametrize("installed", [True, False])

@@ -14,7 +14,7 @@ from .retry import Patience
 from .s5cmd import S5cmd
 from .series import RemoteSeries
 
-_PLAIN = re.compile(r"s3://[A-Za-z0-9._/-]+")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -106,12 +106,17 @@ class IdcSource:
                 expected=f"{series.instances} as listed in the index",
                 remedy="The archive has revised it: update idc-index-data, or try --source nbia.",
             )
-        odd = [file.address for file in files if not _PLAIN.fullmatch(file.address)]
+        # Anything else could leave the folder, or be a pattern to s5cmd, which lists once more.
+        odd = [
+            file.address
+            for file in files
+            if file.address != series.location + file.name or not _PLAIN_NAME.fullmatch(file.name)
+        ]
         if odd:
             raise TransferError(
                 s5cmd.where,
                 found=f"a file named {odd[0]!r}",
-                expected="letters, digits, dots and dashes",
+                expected="letters, digits, dots and dashes, and no folders",
                 remedy="Do not trust this archive; nothing was fetched.",
             )
         return files
@@ -119,18 +124,20 @@ class IdcSource:
     def _copy(
         self, s5cmd: S5cmd, sources: Iterable[str], folder: Path, count: Callable[[int], None]
     ) -> None:
-        lines = "".join(f"cp {source} ./\n" for source in sources)
+        lines = "".join(f"cp --flatten {source} ./\n" for source in sources)
         options = ("--numworkers", str(self.workers), "run")
         for answer in s5cmd.run(*options, commands=lines, folder=folder):
             if answer.get("success"):
-                count(int(answer["object"]["size"]))
+                count(int(answer["object"].get("size", 0)))
 
 
 def _remove_strangers(folder: Path, names: set[str]) -> None:
     """Remove what is no file of the series, such as half files of a killed run."""
     for path in folder.iterdir():
-        if path.name not in names:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name not in names or path.is_symlink():
+            path.unlink()
 
 
 def _refuse_damaged(where: str, files: list[_RemoteFile], folder: Path) -> None:

@@ -44,17 +44,18 @@ def find_public(
             expected="an IDC index (.parquet)",
             remedy="Check the path, or leave the option out to use the installed index.",
         )
-    wanted = [("SeriesInstanceUID", "in", sorted(set(series_uids)))]
+    # An empty list has no type that Arrow could compare with the column's.
+    wanted = [("SeriesInstanceUID", "in", sorted({"", *series_uids}))]
     try:
+        absent = [name for name in _COLUMNS if name not in pq.read_schema(path).names]
+        if absent:
+            raise _no_index(path, f"no column {', '.join(absent)}")
         rows = pq.read_table(path, columns=list(_COLUMNS), filters=wanted).to_pylist()
         return {row["SeriesInstanceUID"]: _series(row) for row in rows}
-    except (pa.ArrowException, KeyError, OSError) as error:
-        raise UnreadableFileError(
-            path,
-            found=f"a file that is no such index ({error})",
-            expected=f"a .parquet file with the columns {', '.join(_COLUMNS)}",
-            remedy="Use the idc_index.parquet of the package idc-index-data.",
-        ) from error
+    except UnreadableFileError:
+        raise
+    except (pa.ArrowException, OSError, TypeError, ValueError) as error:
+        raise _no_index(path, f"a file that is no such index ({error})") from error
 
 
 def index_version() -> str:
@@ -77,11 +78,23 @@ def _installed_index() -> Path:
     return Path(IDC_INDEX_PARQUET_FILEPATH or "idc_index.parquet")
 
 
+def _no_index(path: Path, found: str) -> UnreadableFileError:
+    return UnreadableFileError(
+        path,
+        found=found,
+        expected=f"a .parquet file with the columns {', '.join(_COLUMNS)}",
+        remedy="Use the idc_index.parquet of the package idc-index-data.",
+    )
+
+
 def _series(row: dict[str, Any]) -> RemoteSeries:
+    empty = [name for name in _COLUMNS if row[name] is None and name != "license_short_name"]
+    if empty:
+        raise ValueError(f"{row['SeriesInstanceUID']} has no {empty[0]}")
     license_ = row["license_short_name"]
     return RemoteSeries(
         series_uid=row["SeriesInstanceUID"],
-        instances=row["instanceCount"],
+        instances=int(row["instanceCount"]),
         size_bytes=round(row["series_size_MB"] * 1e6),
         license=license_ if license_ in get_args(License) else "unknown",
         location=f"s3://{row['aws_bucket']}/{row['crdc_series_uuid']}/",

@@ -20,8 +20,10 @@ from ..errors import TransferError, TransientError, UsageError
 from .retry import Patience
 
 _POLL_S = 0.1
+_REGION = "us-east-1"  # of the archive's buckets; a mirror need not know it
 _STATUS = re.compile(r"status code: (\d{3})")
 _FINAL = ("400", "401", "403", "404", "405", "410", "501")
+_FULL = {"no space left on device": errno.ENOSPC, "disk quota exceeded": errno.EDQUOT}
 _RETRY_COUNT = "2"  # of each request, by s5cmd itself; whole transfers are tried again by callers
 
 
@@ -65,12 +67,13 @@ class S5cmd:
             lines,
         ):
             for stream, line in self._until_quiet(lines, folder):
-                if stream is process.stderr:
+                answer = _answer(line) if stream is process.stdout else None
+                if answer is None:
                     errors.append(line)
                 else:
-                    yield json.loads(line)
+                    yield answer
             if process.wait() != 0 or errors:
-                raise self._failed(errors)
+                raise self._failed(errors, folder)
 
     def _until_quiet(
         self, lines: "SimpleQueue[_Line]", folder: Path | None
@@ -95,11 +98,12 @@ class S5cmd:
             else:
                 open_streams -= 1
 
-    def _failed(self, errors: list[str]) -> OSError:
+    def _failed(self, errors: list[str], folder: Path | None) -> OSError:
         reasons = [_reason(line) for line in errors if line.strip()] or ["no reason"]
         found = f"{reasons[0]}" + (f" and {len(reasons) - 1} more" if len(reasons) > 1 else "")
-        if any("no space left" in reason for reason in reasons):
-            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.where)
+        for text, number in _FULL.items():
+            if any(text in reason for reason in reasons):
+                return OSError(number, os.strerror(number), str(folder or self.where))
         codes = [match[1] for reason in reasons if (match := _STATUS.search(reason))]
         if any(code in _FINAL for code in codes) or "no object found" in found:
             remedy = "The archive may have revised the series: update idc-index-data, or try "
@@ -132,7 +136,8 @@ def _running(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         env=_environment(),
         cwd=folder,
     )
@@ -177,10 +182,18 @@ def _read(stream: IO[str], lines: "SimpleQueue[_Line]") -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return an environment that makes the program anonymous, with a region to ask first."""
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    return {**mine, "AWS_REGION": region}
+    """Return an environment without the user's own S3 account, region and server.
+
+    Their region is where their buckets lie, not the archive's. The certificates that they trust
+    stay.
+    """
+    mine = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "AWS_CA_BUNDLE" or not name.startswith(("AWS_", "S3_"))
+    }
+    nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    return {**mine, **nowhere, "AWS_REGION": _REGION}
 
 
 def _program() -> Path:
@@ -198,6 +211,15 @@ def _program() -> Path:
             remedy='Install it: pip install "saros-hf[download]"',
         )
     return Path(found)
+
+
+def _answer(line: str) -> dict[str, Any] | None:
+    """Return the JSON object of a line; ``None`` for the program's rare plain words."""
+    with suppress(ValueError):
+        answer = json.loads(line)
+        if isinstance(answer, dict):
+            return answer
+    return None
 
 
 def _reason(line: str) -> str:
