@@ -48,8 +48,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 RUN = """
-import sys
+import signal, sys
 from training.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 main(["download", *sys.argv[1:]])
 """
 
