@@ -4,8 +4,9 @@ Importing this package makes ``datasets.load_dataset("saros", ...)`` work.
 """
 
 from .loading import load_dataset, register
+from .views import SliceView, SliceViews
 
 register()
 
-__all__ = ["load_dataset"]
+__all__ = ["SliceView", "SliceViews", "load_dataset"]
 __version__ = "0.1.0"

@@ -17,8 +17,8 @@ from .archive.series import RemoteSeries, SeriesSource
 from .assemble import add_masks, assemble
 from .case_source import holds_series
 from .cases import Case
-from .dicom import CtSeries, find_series
-from .errors import SarosError, TransferError
+from .errors import SarosError
+from .fetched import only_series
 from .outcomes import Outcome, Status
 from .plan import Plan
 from .workspace import claim
@@ -121,7 +121,7 @@ class Acquisition:
             self._fetch(series, staged)
             if lacks_ct:
                 note = assemble(
-                    _only_series(staged, case.series_instance_uid),
+                    only_series(staged, case.series_instance_uid),
                     case_folder,
                     case=case,
                     masks=self.masks,
@@ -160,17 +160,3 @@ def _taken_over(staged: Path) -> Path:
                 path.rename(staged / path.name)
         shutil.rmtree(old, ignore_errors=True)
     return staged
-
-
-def _only_series(folder: Path, series_uid: str) -> CtSeries:
-    contents = find_series(sorted(path for path in folder.iterdir() if path.is_file()))
-    found = [series for series in contents.series if series.uid == series_uid]
-    if len(found) != 1 or contents.broken:
-        raise TransferError(
-            f"series {series_uid}",
-            found=f"{len(contents.broken)} damaged files and CT series "
-            f"{', '.join(one.uid for one in contents.series) or 'none'}",
-            expected="that series alone",
-            remedy="The archive may have revised it; try the other --source.",
-        )
-    return found[0]

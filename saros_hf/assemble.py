@@ -64,7 +64,7 @@ def assemble(
     """
     with whole_case(case_folder, work=work) as aside:
         paths = _masks_of(case_folder, aside, case, masks)
-        ct = _read_paired(series, paths, case_folder.name, as_published=as_published)
+        ct = _read_paired(series, paths, as_published=as_published)
         write_volume(aside / IMAGE_NAME, ct.volume)
         _align(paths, ct.volume.affine, aside)
         _source_of(series, case, ct).write(aside)
@@ -91,7 +91,7 @@ def add_masks(
         for task in set(tasks).difference(missing):
             paths.pop(task).unlink()
         image = read_grid(case_folder / IMAGE_NAME)
-        _align(paths, _pair(image, paths, case.case_id).affine, aside)
+        _align(paths, _pair(image, paths, case.series_instance_uid).affine, aside)
     return f"{' and '.join(missing)} added to the CT that was there"
 
 
@@ -105,7 +105,7 @@ def _masks_of(
     return masks.extract_case(case.case_id, aside)
 
 
-def _read_paired(series: CtSeries, masks: Masks, case_id: str, *, as_published: bool) -> _PairedCt:
+def _read_paired(series: CtSeries, masks: Masks, *, as_published: bool) -> _PairedCt:
     if not masks:
         return _PairedCt(read_series(series, spacing_mm=SLICE_SPACING_MM))
     stackings: tuple[Stacking, ...] = ("along-normal", "against-normal", "published")
@@ -113,7 +113,7 @@ def _read_paired(series: CtSeries, masks: Masks, case_id: str, *, as_published: 
     for stacking in stackings if as_published else stackings[:2]:
         try:
             volume = read_series(series, spacing_mm=SLICE_SPACING_MM, stacking=stacking)
-            volume = _pair(volume, masks, case_id)
+            volume = _pair(volume, masks, series.uid)
         except (DicomError, GridMismatchError) as error:
             refusal = refusal or error
         else:
@@ -121,10 +121,10 @@ def _read_paired(series: CtSeries, masks: Masks, case_id: str, *, as_published: 
     raise refusal or AssertionError("no way of stacking was tried")
 
 
-def _pair(volume: Volume, masks: Masks, case_id: str) -> Volume:
+def _pair(volume: Volume, masks: Masks, series_uid: str) -> Volume:
     """Return a CT on the affine that it shares with all label maps."""
     for path in masks.values():
-        affine = pair(volume, read_grid(path), path, case_id=case_id)
+        affine = pair(volume, read_grid(path), path, series_uid=series_uid)
         volume = replace(volume, affine=affine)
     return volume
 

@@ -3,101 +3,82 @@
 `datasets` runs no loading scripts since 4.0; a builder inside a package is what takes their place.
 """
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
 import datasets
 
 from .case_files import CaseFiles, find_cases
-from .case_table import find_table
-from .errors import MissingFileError, UsageError
-from .folds import FOLDS, SPLITS, Fold, split_of
+from .config import SarosConfig
+from .errors import UsageError
 from .nifti import read_grid
-from .rows import CASE_FEATURES, VOLUME_FEATURES, slice_features, slice_rows, volume_row
+from .packed import PackedCase, find_masks
+from .rows import (
+    CASE_FEATURES,
+    MASK_FEATURES,
+    VOLUME_FEATURES,
+    mask_row,
+    slice_features,
+    slice_rows,
+    volume_row,
+)
+from .stream import ArchivedCase, ArchiveStream
 
-SCHEMA_VERSION = "1.0.0"
-"""Raise it whenever rows change: it is part of every cache folder's name."""
+_EMBEDDED_ROWS_PER_BATCH = 2
+"""A CT of a whole body is a file of 50 MB, and a batch is held several times while it is written."""
 
-ConfigName = Literal["volumes", "slices"]
-
-
-@dataclass
-class SarosConfig(datasets.BuilderConfig):
-    """Options of ``load_dataset("saros", name, ...)``.
-
-    Attributes:
-        name: ``volumes``, a row per case, or ``slices``, a row per annotated slice.
-        data_dir: Folder of ``case_XXX`` folders with the Segmentation Info CSV.
-        fold: Number 1..5 of the fold that is the validation split.
-        splits: ``paper`` for train, validation and test; ``folds`` for fold_1..fold_5 and test.
-        context: Neighbouring slices on each side, as channels of a ``slices`` image.
-    """
-
-    version: str | datasets.Version = SCHEMA_VERSION
-    fold: int = 1
-    splits: Literal["paper", "folds"] = "paper"
-    context: int = 0
-
-    def create_config_id(
-        self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None
-    ) -> str:
-        """Name the cache after what the folder holds now, so that changed data is built anew."""
-        # `datasets` sets options on a copy of a named config, so __post_init__ never sees them.
-        self._refuse_bad_options()
-        told = {k: v for k, v in config_kwargs.items() if k != "data_files"}
-        told["contents"] = _contents_hash(_data_dir(self))
-        config_id: str = super().create_config_id(told, custom_features)
-        return config_id
-
-    def _refuse_bad_options(self) -> None:
-        legal = {
-            "fold": (self.fold in range(1, 6), "1 to 5"),
-            "splits": (self.splits in ("paper", "folds"), "paper or folds"),
-            "context": (self.context in range(100), "0 or a few slices"),
-        }
-        for option, (is_legal, expected) in legal.items():
-            if not is_legal:
-                found = str(getattr(self, option))
-                raise UsageError(
-                    option, found=found, expected=expected, remedy="Choose one of them."
-                )
+AnyCase: TypeAlias = CaseFiles | PackedCase | ArchivedCase
+Row: TypeAlias = dict[str, Any]
 
 
 class Saros(datasets.GeneratorBasedBuilder):
-    """Streams SAROS cases or annotated slices from a folder of NIfTI files."""
+    """Rows of SAROS from a folder of NIfTI files, or streamed from the archive.
+
+    Every case is a shard of its own: that is what workers, nodes and ``num_proc`` share out.
+    """
 
     BUILDER_CONFIG_CLASS = SarosConfig
     BUILDER_CONFIGS = (
         SarosConfig(name="volumes", description="One row per CT, label maps as stored."),
         SarosConfig(name="slices", description="One row per annotated axial slice, RAS+."),
+        SarosConfig(name="masks", description="One row per CT, label maps without the CT."),
     )
     DEFAULT_CONFIG_NAME = "volumes"
     DEFAULT_WRITER_BATCH_SIZE = 16
     """A row holds megabytes; the library's 1000 rows a batch overflow Arrow's offsets."""
 
     def _info(self) -> datasets.DatasetInfo:
-        features = CASE_FEATURES | (
-            VOLUME_FEATURES if self.config.name == "volumes" else slice_features(None, 0)
-        )
+        columns = {
+            "volumes": VOLUME_FEATURES,
+            "masks": MASK_FEATURES,
+            "slices": slice_features(None, 0),
+        }[self.config.name]
         return datasets.DatasetInfo(
             description="SAROS: sparsely annotated regions and organs in 900 CTs.",
-            features=datasets.Features(features),
+            features=datasets.Features(CASE_FEATURES | columns),
             homepage="https://doi.org/10.25737/SZ96-ZG60",
             license="label maps CC BY 4.0; CT images as the column license says",
             citation=_CITATION,
         )
 
-    def _split_generators(self, dl_manager: object) -> list[datasets.SplitGenerator]:  # noqa: ARG002
-        cases = find_cases(_data_dir(self.config))
-        if self.config.name == "slices":
-            shapes = {read_grid(files.image).shape[:2] for files in cases}
-            shape = shapes.pop() if len(shapes) == 1 else None
-            features = CASE_FEATURES | slice_features(shape, self.config.context)
-            self.info.features = datasets.Features(features)
-        groups = _group(cases, self.config)
+    def _split_generators(
+        self, dl_manager: datasets.DownloadManager | datasets.StreamingDownloadManager
+    ) -> list[datasets.SplitGenerator]:
+        config = self.config
+        if config.embed:
+            self._writer_batch_size = _EMBEDDED_ROWS_PER_BATCH
+        if dl_manager.is_streaming and config.folder() is None:
+            cases = _archived_cases(config)
+        else:
+            cases = _cases_in_folder(config)
+        if config.name == "slices":
+            self.info.features = datasets.Features(
+                CASE_FEATURES | slice_features(_shared_shape(cases), config.context)
+            )
+        groups: dict[str, list[AnyCase]] = {name: [] for name in config.split_names()}
+        for one in cases:
+            groups[config.split_name(one.case)].append(one)
         return [
             datasets.SplitGenerator(name=name, gen_kwargs={"cases": members})
             for name, members in groups.items()
@@ -105,50 +86,61 @@ class Saros(datasets.GeneratorBasedBuilder):
         ]
 
     def _generate_examples(
-        self, cases: list[CaseFiles]
-    ) -> Iterator[tuple[str | tuple[str, int], dict[str, Any]]]:
-        for files in cases:
-            if self.config.name == "volumes":
-                yield files.case.case_id, volume_row(files)
-            else:
-                for row in slice_rows(files, self.config.context):
-                    yield (files.case.case_id, row["slice_index"]), row
+        self, cases: list[AnyCase]
+    ) -> Iterator[tuple[str | tuple[str, int], Row]]:
+        for one in cases:
+            with one.open() as files:
+                for row in self._rows(files, embed=self.config.embed or not one.stays):
+                    key = row["case_id"], row.get("slice_index", 0)
+                    yield key, row
+
+    def _rows(self, files: CaseFiles, *, embed: bool) -> Iterator[Row]:
+        if self.config.name == "volumes":
+            yield volume_row(files, embed=embed)
+        elif self.config.name == "masks":
+            yield mask_row(files, embed=embed)
+        else:
+            yield from slice_rows(files, self.config.context)
 
 
-def _group(cases: tuple[CaseFiles, ...], config: SarosConfig) -> dict[str, list[CaseFiles]]:
-    """Return the cases of every split, splits in their usual order."""
-
-    def split_name(fold: Fold) -> str:
-        if config.splits == "folds":
-            return fold.replace("-", "_")  # `datasets` allows no hyphen
-        return split_of(fold, validation_fold=config.fold)
-
-    groups: dict[str, list[CaseFiles]] = {}
-    for name in FOLDS if config.splits == "folds" else SPLITS:
-        groups[name.replace("-", "_")] = []
-    for files in cases:
-        groups[split_name(files.case.fold)].append(files)
-    return groups
+def _cases_in_folder(config: SarosConfig) -> Sequence[AnyCase]:
+    folder = config.require_folder()
+    found: Sequence[AnyCase] = find_masks(folder) if config.name == "masks" else find_cases(folder)
+    return _filtered(found, config, f"{folder}")
 
 
-def _data_dir(config: SarosConfig) -> Path:
-    if config.data_dir is None:
-        raise MissingFileError(
-            "data_dir",
-            found="nothing",
-            expected="a folder of cases",
-            remedy='Pass data_dir=..., e.g. one made by "saros phantom DIR --cases 12".',
+def _archived_cases(config: SarosConfig) -> Sequence[AnyCase]:
+    stream = ArchiveStream(
+        source=config.source or "idc",
+        table=config.table,
+        masks=config.masks,
+        index=None if config.index is None else Path(config.index),
+        endpoint=config.endpoint,
+    )
+    return _filtered(stream.cases(), config, "the archive")
+
+
+def _filtered(found: Sequence[AnyCase], config: SarosConfig, where: str) -> Sequence[AnyCase]:
+    config.refuse_unknown_names([one.case for one in found])
+    wanted = [one for one in found if config.wants(one.case)]
+    if not wanted:
+        raise UsageError(
+            where,
+            found="no case that passes cases=, collections=, licenses= and anatomic_region=",
+            expected="at least one",
+            remedy="Leave one of them out.",
         )
-    return Path(config.data_dir).expanduser().resolve()
+    return wanted
 
 
-def _contents_hash(folder: Path) -> str:
-    """Return a hash of the table's bytes and of every case file's size and time of change."""
-    digest = hashlib.sha256(find_table(folder).read_bytes())
-    for path in sorted(folder.glob("case_*/*.nii.gz")):
-        status = path.stat()
-        digest.update(f"{path.relative_to(folder)} {status.st_size} {status.st_mtime_ns}".encode())
-    return digest.hexdigest()[:16]
+def _shared_shape(cases: Sequence[AnyCase]) -> tuple[int, ...] | None:
+    """Return the in-plane size if all cases have one, ``None`` if not, or if nobody knows yet."""
+    shapes = set()
+    for one in cases:
+        if not isinstance(one, CaseFiles):
+            return None
+        shapes.add(read_grid(one.image).shape[:2])
+    return shapes.pop() if len(shapes) == 1 else None
 
 
 _CITATION = """@article{koitka2024saros,

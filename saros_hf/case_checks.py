@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .cases import Case
 from .labels import IGNORE_INDEX
-from .pairing import TOP_DOWN_CASES, shared_affine
+from .pairing import TOP_DOWN_SERIES, shared_affine
 from .volume import Volume, annotated_slices
 
 Check: TypeAlias = Literal[
@@ -107,7 +107,7 @@ def _check_grids(case: Case, grids: Mapping[str, Volume]) -> Iterator[Finding]:
     # The image comes last: label maps are to lie on its grid.
     *others, (name, first) = grids.items()
     for other_name, other in others:
-        top_down = name == "image" and case.case_id in TOP_DOWN_CASES
+        top_down = name == "image" and case.series_instance_uid in TOP_DOWN_SERIES
         if shared_affine(first, other, top_down=top_down) is None:
             message = f"{other_name} has {other.describe_grid()}; {name} {first.describe_grid()}"
             yield Finding(case.case_id, "grid", message)
@@ -121,7 +121,7 @@ def _check_grids(case: Case, grids: Mapping[str, Volume]) -> Iterator[Finding]:
 
 def _other_orientation(case: Case, name: str, found: str) -> Finding:
     message = f"{name} is {found}, the case table says {case.orientation}"
-    if case.case_id in TOP_DOWN_CASES and found[:2] == case.orientation[:2]:
+    if case.series_instance_uid in TOP_DOWN_SERIES and found[:2] == case.orientation[:2]:
         message += "; known of this case, whose label maps run from head to foot"
         return Finding(case.case_id, "orientation", message, severity="note")
     return Finding(case.case_id, "orientation", message)

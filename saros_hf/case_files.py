@@ -1,7 +1,10 @@
 """Where the files of a case lie in a folder that looks as the authors' download script leaves it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from .case_table import find_table, read_case_table
 from .cases import Case
@@ -32,6 +35,16 @@ class CaseFiles:
         """The body parts map, ``None`` for the cases that come without one."""
         path = self.mask("body-parts")
         return path if path.is_file() else None
+
+    @property
+    def stays(self) -> bool:
+        """Whether the files are still there after :meth:`open`."""
+        return True
+
+    @contextmanager
+    def open(self) -> Iterator[Self]:
+        """Yield the files; there is nothing to fetch or unpack."""
+        yield self
 
     def require(self) -> None:
         """Raise unless the image and the body regions are there.

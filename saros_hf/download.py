@@ -6,24 +6,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Literal, TypeAlias, get_args
 
 from .acquire import Acquisition
-from .archive.idc import IdcSource
 from .archive.idc_index import find_public
 from .archive.masks import MASKS, obtain_masks, obtain_table
-from .archive.nbia import NBIA_V4, NbiaSource
 from .archive.retry import Patience
-from .archive.series import SeriesSource
 from .case_table import read_case_table, tables_in
 from .errors import UsageError
 from .outcomes import Outcome
 from .plan import Plan, Selection, make_plan
 from .progress import TransferBar
+from .sources import SourceName, source_named
 from .workspace import claim_when_free
-
-SourceName: TypeAlias = Literal["idc", "nbia"]
-SOURCES: tuple[SourceName, ...] = get_args(SourceName)
 
 MAX_JOBS = 16
 """Series at once; both archives are free of charge for us and shared by everyone."""
@@ -100,7 +94,7 @@ class Download:
         with TransferBar("CTs", plan.size_bytes) as bar:
             return Acquisition(
                 folder=self.folder,
-                source=self._source(),
+                source=source_named(self.source, self.patience, self.endpoint),
                 masks=masks,
                 patience=self.patience,
                 watcher=_Watcher(bar, plan),
@@ -114,11 +108,6 @@ class Download:
         )
         cases = read_case_table(table)
         return make_plan(cases, self.selection, partial(find_public, index=self.index))
-
-    def _source(self) -> SeriesSource:
-        if self.source == "idc":
-            return IdcSource(self.patience, endpoint=self.endpoint)
-        return NbiaSource(self.patience, base_url=self.endpoint or NBIA_V4)
 
 
 class _Watcher:

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from .errors import GridMismatchError
 from .volume import Volume
 
-TOP_DOWN_CASES = frozenset({"case_647"})
-"""Cases whose published label maps run from head to foot while their affine says the opposite."""
+TOP_DOWN_SERIES = frozenset(
+    {"1.3.6.1.4.1.14519.5.2.1.7009.2403.244263522807092367203669128833"}  # case_647
+)
+"""CTs whose published label maps run from head to foot while their affine says the opposite."""
 
 _FLIP_K = np.diag([1.0, 1.0, -1.0, 1.0])
 
@@ -38,13 +40,13 @@ def shared_affine(
     return None
 
 
-def pair(image: Volume, mask: Volume, mask_path: Path, *, case_id: str) -> NDArray[np.float64]:
+def pair(image: Volume, mask: Volume, mask_path: Path, *, series_uid: str) -> NDArray[np.float64]:
     """Return the affine that a case's CT and one of its label maps share.
 
     Raises:
         GridMismatchError: Names the label map and both grids.
     """
-    affine = shared_affine(image, mask, top_down=case_id in TOP_DOWN_CASES)
+    affine = shared_affine(image, mask, top_down=series_uid in TOP_DOWN_SERIES)
     if affine is None:
         raise GridMismatchError(
             mask_path,

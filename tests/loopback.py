@@ -218,15 +218,17 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"etag": {"ETag": etag}, "weak": {"ETag": f"W/{etag}"}}.get(server.version, {})
         if server.version == "date":
             headers = {"Last-Modified": LAST_MODIFIED}
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        same = self.headers.get("If-Range") in (etag, LAST_MODIFIED)
+        asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        same = self.headers.get("If-Range", etag) in (etag, LAST_MODIFIED)
         if not asked or not server.ranges or not same:
             return self._send(200, body, headers, fault=fault, chunked=server.chunked)
-        start = int(asked[1])
+        first, last = asked.groups()
+        start = int(first) if first else max(len(body) - int(last), 0)
+        end = min(int(last) + 1, len(body)) if first and last else len(body)
         if start >= len(body):
             return self._send(416, b"", {"Content-Range": f"bytes */{len(body)}"})
-        headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-        return self._send(206, body[start:], headers, fault=fault)
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(body)}"
+        return self._send(206, body[start:end], headers, fault=fault)
 
     def _send(
         self,

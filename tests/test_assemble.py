@@ -15,7 +15,10 @@ from saros_hf.assemble import add_masks, assemble
 from saros_hf.dicom import CtSeries, find_series
 from saros_hf.errors import DicomError, GridMismatchError
 from saros_hf.nifti import read_grid, read_image, read_mask, write_volume
+from saros_hf.pairing import TOP_DOWN_SERIES
 from saros_hf.volume import Volume
+
+(TOP_DOWN_UID,) = TOP_DOWN_SERIES
 
 # Five slices at 2 mm from z = -20 on: two at 5 mm.
 UP = np.array([[-1.0, 0, 0, 30], [0, -1, 0, 40], [0, 0, 5, -20], [0, 0, 0, 1]])
@@ -62,7 +65,7 @@ def test_image_and_label_maps_share_one_affine_to_the_last_bit(tmp_path: Path) -
 
 
 def test_label_maps_that_run_head_first_take_the_cts_affine(tmp_path: Path) -> None:
-    good_series(tmp_path / "dicom")
+    good_series(tmp_path / "dicom", TOP_DOWN_UID)
     masks = archive(tmp_path, "case_647", WRONG)
     out = tmp_path / "cases" / "case_647"
     note = assemble(series_in(tmp_path / "dicom"), out, case=case("case_647"), masks=masks)
@@ -79,9 +82,14 @@ def test_label_maps_that_run_head_first_take_the_cts_affine(tmp_path: Path) -> N
     assert json.loads((out / "source.json").read_text())["stacking"] == "against-normal"
 
 
-def test_label_maps_that_lie_about_their_direction_are_known_by_case(tmp_path: Path) -> None:
+def test_label_maps_that_lie_about_their_direction_are_known_by_series(tmp_path: Path) -> None:
     # Ten slices at 5 mm: the grids counted from foot and from head hold the same places.
-    write_series(tmp_path / "dicom", flat_slices(*range(10)), spacing_mm=5)
+    write_series(
+        tmp_path / "dicom",
+        flat_slices(*range(10)),
+        spacing_mm=5,
+        SeriesInstanceUID=TOP_DOWN_UID,
+    )
     masks = archive(tmp_path, "case_647", UP, (4, 3, 10))
     out = tmp_path / "cases" / "case_647"
     assemble(series_in(tmp_path / "dicom"), out, case=case("case_647"), masks=masks)

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from case_folders import LPS, case, sparse_mask
 
 from saros_hf.case_checks import CtSummary, Finding, check_case
+from saros_hf.pairing import TOP_DOWN_SERIES
 from saros_hf.volume import Volume
 
 SHAPE = (8, 6, 7)
@@ -16,16 +19,20 @@ def ct(low: int = -1000, high: int = 400, affine: np.ndarray = LPS) -> CtSummary
     return CtSummary(Volume(np.broadcast_to(np.int16(0), SHAPE), affine), low, high)
 
 
+(TOP_DOWN_UID,) = TOP_DOWN_SERIES
+
+
 def only(
     *,
     image: CtSummary | None = None,
     regions: Volume | None = None,
     parts: Volume | None = None,
-    case_id: str = "case_000",
+    series_uid: str = "1.2.3",
 ) -> Finding:
     """Return the one thing that is wrong with the case of a table that says LPS."""
-    (finding,) = check_case(case(case_id), ct=image, regions=regions, parts=parts)
-    assert finding.where == case_id
+    row = replace(case("case_000"), series_instance_uid=series_uid)
+    (finding,) = check_case(row, ct=image, regions=regions, parts=parts)
+    assert finding.where == "case_000"
     return finding
 
 
@@ -73,10 +80,10 @@ def test_orientation_is_that_of_the_case_table() -> None:
 
 def test_case_647_is_known_to_run_from_head_to_foot() -> None:
     lpi = Volume(mask().array, LPS @ np.diag([1.0, 1, -1, 1]))
-    finding = only(regions=lpi, case_id="case_647")
+    finding = only(regions=lpi, series_uid=TOP_DOWN_UID)
     assert (finding.check, finding.severity) == ("orientation", "note")
     ras = Volume(mask().array, np.diag([2.0, 2, 5, 1]))
-    assert only(regions=ras, case_id="case_647").severity == "error"
+    assert only(regions=ras, series_uid=TOP_DOWN_UID).severity == "error"
 
 
 def test_a_slice_is_annotated_wholly_or_not_at_all() -> None:

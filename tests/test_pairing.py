@@ -5,10 +5,11 @@ import pytest
 from numpy.typing import NDArray
 
 from saros_hf.errors import GridMismatchError
-from saros_hf.pairing import pair, shared_affine
+from saros_hf.pairing import TOP_DOWN_SERIES, pair, shared_affine
 from saros_hf.volume import Volume
 
 SHAPE = (3, 4, 6)
+(TOP_DOWN_UID,) = TOP_DOWN_SERIES
 # Head first: slice 0 lies at z = 100, the last one at 75.
 LPI = np.array([[-2.0, 0, 0, 10], [0, -2, 0, 20], [0, 0, -5, 100], [0, 0, 0, 1]])
 LPS = np.array([[-2.0, 0, 0, 10], [0, -2, 0, 20], [0, 0, 5, 75], [0, 0, 0, 1]])
@@ -54,10 +55,10 @@ def test_map_known_to_run_top_down_never_pairs_with_a_ct_that_runs_up() -> None:
 
 def test_pair_names_the_label_map_and_both_grids() -> None:
     path = Path("case_001/body-regions.nii.gz")
-    assert pair(volume(LPS), volume(LPS), path, case_id="case_001") is not None
+    assert pair(volume(LPS), volume(LPS), path, series_uid="1.2") is not None
     with pytest.raises(GridMismatchError, match=r"^case_001/body-regions\.nii\.gz: found shape .*"):
-        pair(volume(LPI), volume(LPS), path, case_id="case_001")
+        pair(volume(LPI), volume(LPS), path, series_uid="1.2")
     ct = volume(LPI)
-    assert pair(ct, volume(LPS), path, case_id="case_647") is ct.affine
+    assert pair(ct, volume(LPS), path, series_uid=TOP_DOWN_UID) is ct.affine
     # Once the label map has the CT's affine, both say the same.
-    np.testing.assert_array_equal(pair(ct, volume(LPI), path, case_id="case_647"), LPI)
+    np.testing.assert_array_equal(pair(ct, volume(LPI), path, series_uid=TOP_DOWN_UID), LPI)

@@ -1,14 +1,13 @@
 """Annotated slices as zero-copy views on the dataset's own Arrow file."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import datasets
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from saros_hf.labels import Task, num_classes
+from saros_hf.views import ColumnViews
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +56,8 @@ class SliceStore:
             for label in range(num_classes(task))
         )
         """For each label id, the indices of the slices that hold it."""
-        self._images = _ColumnViews(dataset, "image")
-        self._masks = _ColumnViews(dataset, task.replace("-", "_"))
+        self._images = ColumnViews(dataset, "image")
+        self._masks = ColumnViews(dataset, task.replace("-", "_"))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -85,35 +84,3 @@ class SliceStore:
         for index, row in enumerate(self._rows):
             members.setdefault(self._case_ids[row], []).append(index)
         return members
-
-
-class _ColumnViews:
-    """Rows of an array column as numpy views on Arrow's value buffer."""
-
-    def __init__(self, dataset: datasets.Dataset, column: str) -> None:
-        if dataset._indices is not None:
-            dataset = dataset.flatten_indices()
-        self._chunks = [_storage(chunk) for chunk in dataset.data.column(column).chunks]
-        self._ends = np.cumsum([len(chunk) for chunk in self._chunks])
-
-    def __getitem__(self, row: int) -> NDArray[Any]:
-        number = int(np.searchsorted(self._ends, row, side="right"))
-        chunk = self._chunks[number]
-        first = row - (int(self._ends[number]) - len(chunk))
-        return _nested_row(chunk.slice(first, 1))
-
-
-def _storage(chunk: pa.Array) -> pa.Array:
-    return chunk.storage if isinstance(chunk, pa.ExtensionArray) else chunk
-
-
-def _nested_row(lists: pa.Array) -> NDArray[Any]:
-    """Return one row of nested lists of equal length as an array, without copying its values."""
-    shape = []
-    values = lists
-    while pa.types.is_list(values.type):
-        members = values.flatten()
-        shape.append(len(members) // len(values))
-        values = members
-    array: NDArray[Any] = values.to_numpy(zero_copy_only=True)
-    return array.reshape(shape)

@@ -2,14 +2,20 @@
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from zipfile import ZipInfo
+from threading import Event
+from typing import IO, cast
+from zipfile import ZipFile, ZipInfo
 
 from ..errors import MissingFileError, UnreadableFileError
 from ..files import write_atomically
 from ..labels import TASKS, Task
+from .exchange import public_url
+from .remote_file import RemoteFile
+from .retry import Patience
 from .unzip import file_members, open_zip, refuse_unsafe
 
 _MEMBER_LIMIT_BYTES = 512 << 20
@@ -33,7 +39,7 @@ class MaskArchive:
             unsafe or unduly large, or no case or the same label map twice.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.path = path
 
     @property
@@ -63,7 +69,7 @@ class MaskArchive:
                 remedy="Check the case id, or use the published archive.",
             )
         paths: dict[Task, Path] = {}
-        with open_zip(self.path, _EXPECTED, _REMEDY) as archive:
+        with self._open() as archive:
             for task, member in members.items():
                 paths[task] = folder / f"{task}.nii.gz"
                 with (
@@ -77,7 +83,7 @@ class MaskArchive:
     @cached_property
     def _members(self) -> Mapping[str, Mapping[Task, ZipInfo]]:
         cases: dict[str, dict[Task, ZipInfo]] = {}
-        with open_zip(self.path, _EXPECTED, _REMEDY) as archive:
+        with self._open() as archive:
             members = file_members(archive)
         for member in members:
             refuse_unsafe(member, self.path)
@@ -94,8 +100,42 @@ class MaskArchive:
             raise self._unreadable(f"no label map among {len(members)} files")
         return {case_id: _in_order(tasks) for case_id, tasks in cases.items()}
 
+    def _open(self) -> AbstractContextManager[ZipFile]:
+        return open_zip(self.path, _EXPECTED, _REMEDY)
+
     def _unreadable(self, found: str) -> UnreadableFileError:
         return UnreadableFileError(self.path, found=found, expected=_EXPECTED, remedy=_REMEDY)
+
+
+class RemoteMaskArchive(MaskArchive):
+    """The ZIP on its web server: of each case only its own bytes are asked for.
+
+    Args:
+        url: An http or https address.
+        patience: With the server.
+
+    Raises:
+        TransferError: From every method, if the server cannot be read from in parts.
+    """
+
+    def __init__(self, url: str, patience: Patience) -> None:
+        super().__init__(public_url(url))
+        self._url = url
+        self._patience = patience
+        self._file: RemoteFile | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out what has been read, so that workers receive a few words only."""
+        return {"path": self.path, "_url": self._url, "_patience": self._patience, "_file": None}
+
+    @contextmanager
+    def _open(self) -> Iterator[ZipFile]:
+        # Kept open: its table of contents is read once.
+        if self._file is None:
+            self._file = RemoteFile(self._url, patience=self._patience, stop=Event())
+        file = cast(IO[bytes], self._file)
+        with open_zip(self.path, _EXPECTED, _REMEDY, file=file) as archive:
+            yield archive
 
 
 def _is_by_macos(member: ZipInfo) -> bool:

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from ..errors import UnreadableFileError, UsageError
 
@@ -59,19 +60,22 @@ def extract(archive_path: Path, root: Path, *, limit_bytes: int | None = None) -
 
 
 @contextmanager
-def open_zip(path: Path, expected: str, remedy: str) -> Iterator[zipfile.ZipFile]:
+def open_zip(
+    path: str | Path, expected: str, remedy: str, *, file: IO[bytes] | None = None
+) -> Iterator[zipfile.ZipFile]:
     """Yield a ZIP to read; whatever is wrong with its bytes becomes a ``BrokenZipError``.
 
     Args:
-        path: The ZIP.
+        path: The ZIP, or what messages call it.
         expected: What the file should be.
         remedy: What the user can do if it is not.
+        file: Where its bytes come from if not from ``path``.
 
     Raises:
         BrokenZipError: It is no whole ZIP.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path if file is None else file) as archive:
             yield archive
     except _ZIP_ERRORS as error:
         raise BrokenZipError(
@@ -88,7 +92,7 @@ def file_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return [member for member in archive.infolist() if not member.filename.endswith("/")]
 
 
-def refuse_unsafe(member: zipfile.ZipInfo, archive_path: Path) -> None:
+def refuse_unsafe(member: zipfile.ZipInfo, archive_path: str | Path) -> None:
     """Raise if a member would not become a regular file below the folder it is extracted to.
 
     Raises:
@@ -129,7 +133,7 @@ def _refuse_too_large(
         )
 
 
-def _untrusted(archive_path: Path, found: str, expected: str) -> UnreadableFileError:
+def _untrusted(archive_path: str | Path, found: str, expected: str) -> UnreadableFileError:
     return UnreadableFileError(
         archive_path,
         found=found,
