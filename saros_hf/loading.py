@@ -28,8 +28,8 @@ def register() -> None:
     """
     table = packaged_modules._PACKAGED_DATASETS_MODULES
     table.setdefault("saros", (_MODULE, _HASH))
-    factory = datasets_load.PackagedDatasetModuleFactory
-    if table["saros"][0] != _MODULE or hasattr(factory.get_module, "saros"):
+    factory = getattr(datasets_load, "PackagedDatasetModuleFactory", None)
+    if factory is None or table["saros"][0] != _MODULE or hasattr(factory.get_module, "saros"):
         return
     get_module = factory.get_module
 

@@ -1,6 +1,5 @@
 """Series from NCI Imaging Data Commons: anonymous S3, one file an instance."""
 
-import hashlib
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -9,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from threading import Event
 
 from ..errors import TransferError, TransientError
+from .digest import md5
 from .http import counting
 from .retry import Patience
 from .s5cmd import S5cmd
@@ -33,7 +33,7 @@ class _RemoteFile:
     def is_whole(self, path: Path) -> bool:
         if not path.is_file() or path.stat().st_size != self.size_bytes:
             return False
-        return _MD5.fullmatch(self.etag) is None or _md5(path) == self.etag
+        return _MD5.fullmatch(self.etag) is None or md5(path) == self.etag
 
 
 @dataclass(frozen=True)
@@ -155,9 +155,3 @@ def _refuse_damaged(where: str, files: list[_RemoteFile], folder: Path) -> None:
 
 def _size_bytes(files: Iterable[_RemoteFile]) -> int:
     return sum(file.size_bytes for file in files)
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        # The archive's choice: it tells damage, not forgery.
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -13,9 +13,10 @@ from ..case_table import TABLE_NAME, find_table, read_case_table, tables_in
 from ..cases import Case
 from ..errors import MissingFileError, TableError, TransientError, UnreadableFileError
 from ..files import write_atomically
+from .digest import sha256
 from .http import counting, download, ignore
 from .mask_archive import MaskArchive
-from .published import MASKS, TABLE, OfficialFile, is_url, sha256, shown, warn_if_unknown
+from .published import MASKS, TABLE, OfficialFile, is_url, shown, warn_if_unknown
 from .retry import Patience, with_retries
 
 __all__ = ["MASKS", "TABLE", "MaskArchive", "OfficialFile", "obtain_masks", "obtain_table"]

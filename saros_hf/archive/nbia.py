@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from urllib.parse import urlencode
 
 from ..errors import TransferError, TransientError, UsageError
 from ..files import write_atomically
+from .digest import md5
 from .http import counting, download, get_json
 from .retry import Patience
 from .series import RemoteSeries
@@ -138,7 +138,7 @@ def _unpack(packed: Path, dicom: Path, series: RemoteSeries) -> dict[str, str]:
         raise _not_whole(series, "no md5hashes.csv", "one in the ZIP")
     hashes = _read_hashes(paths["md5hashes.csv"])
     for name in sorted({*hashes, *names}):
-        found = _md5(paths[name]) if name in paths else "no such file"
+        found = md5(paths[name]) if name in paths else "no such file"
         if found != hashes.get(name):
             expected = f"MD5 {hashes.get(name, 'listed')}"
             raise _not_whole(series, f"{name} with MD5 {found}", expected)
@@ -155,7 +155,7 @@ def _is_whole(folder: Path, manifest: Path, series: RemoteSeries) -> bool:
     return (
         len(hashes) == series.instances
         and {path.name for path in folder.iterdir()} == set(hashes)
-        and all(_md5(folder / name) == md5 for name, md5 in hashes.items())
+        and all(md5(folder / name) == digest for name, digest in hashes.items())
     )
 
 
@@ -163,18 +163,12 @@ def _read_hashes(path: Path) -> dict[str, str]:
     """Return MD5 by file name; empty if the columns are not as NBIA names them."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = [(row.get("Filename"), row.get("MD5Hash")) for row in csv.DictReader(file)]
-    return {PurePosixPath(name).name: md5.strip().lower() for name, md5 in rows if name and md5}
+    return {PurePosixPath(name).name: told.strip().lower() for name, told in rows if name and told}
 
 
 def _write_hashes(path: Path, hashes: Mapping[str, str]) -> None:
     with write_atomically(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("Filename", "MD5Hash"), *hashes.items()])
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        # The server's choice: it tells damage, not forgery.
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _size_bytes(folder: Path) -> int:

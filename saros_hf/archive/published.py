@@ -1,12 +1,12 @@
 """What the archive has published: addresses, sizes and hashes to know it by."""
 
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+from .digest import sha256
 from .exchange import public_url
 
 _UPLOADS = "https://www.cancerimagingarchive.net/wp-content/uploads/"
@@ -54,12 +54,6 @@ def is_url(source: str | Path) -> bool:
 def shown(source: str | Path) -> str:
     """Return how messages name a source, an address without its secrets."""
     return public_url(str(source)) if is_url(source) else str(source)
-
-
-def sha256(path: Path) -> str:
-    """Return the hex digest of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def warn_if_unknown(
