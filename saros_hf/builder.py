@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import datasets
 
@@ -23,12 +23,14 @@ from .rows import (
     slice_rows,
     volume_row,
 )
-from .stream import ArchivedCase, ArchiveStream
+
+if TYPE_CHECKING:
+    from .stream import ArchivedCase
 
 _EMBEDDED_ROWS_PER_BATCH = 2
 """A CT of a whole body is a file of 50 MB, and a batch is held several times while it is written."""
 
-AnyCase: TypeAlias = CaseFiles | PackedCase | ArchivedCase
+AnyCase: TypeAlias = "CaseFiles | PackedCase | ArchivedCase"
 Row: TypeAlias = dict[str, Any]
 
 
@@ -110,6 +112,9 @@ def _cases_in_folder(config: SarosConfig) -> Sequence[AnyCase]:
 
 
 def _archived_cases(config: SarosConfig) -> Sequence[AnyCase]:
+    # Here, as it brings SimpleITK, which a folder of NIfTI files does not need.
+    from .stream import ArchiveStream
+
     stream = ArchiveStream(
         source=config.source or "idc",
         table=config.table,
