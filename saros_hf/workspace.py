@@ -51,16 +51,18 @@ def claim_when_free(folder: Path, what: str) -> Iterator[Path]:
         sleep(_POLL_S)
 
 
-def _lock(root: Path, case_id: str) -> BaseFileLock | None:
+def _lock(root: Path, what: str) -> BaseFileLock | None:
     while True:
-        root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / f"{case_id}.lock", blocking=False)
         try:
-            return lock.acquire().lock
+            root.mkdir(parents=True, exist_ok=True)
+            return FileLock(root / f"{what}.lock", blocking=False).acquire().lock
         except Timeout:
             return None
-        except FileNotFoundError:
-            continue  # another process has just finished and removed the folder
+        except (FileExistsError, FileNotFoundError):
+            # Another process has just finished and removed the folder, while it was made or
+            # before the lock was; or it is no folder.
+            if root.exists() and not root.is_dir():
+                raise
 
 
 def _tidy(work: Path, lock: Path) -> None:

@@ -11,6 +11,9 @@ os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="saros-tests-")
 
 import pytest
+
+pytest.register_assert_rewrite("archive_world", "archives", "hub_client")
+
 from archive_world import make_world
 from archives import Archives
 
