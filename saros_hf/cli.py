@@ -140,11 +140,13 @@ def _download(options: argparse.Namespace) -> int:
     if options.dry_run:
         _show(plan_table(plan))
         return 0
-    outcomes = download.run(plan)
-    code = _conclude(options.folder, outcomes, len(plan.withheld))
-    if plan.withheld:
+    outcomes = download.run(plan) if plan.public else []
+    # Those that are here came by another way: saros convert.
+    withheld = [case for case in plan.withheld if not (options.folder / case.case_id).is_dir()]
+    code = _conclude(options.folder, outcomes, len(withheld))
+    if withheld:
         print(HOW_TO_APPLY)
-    return code
+    return code if plan.public or not withheld else 1
 
 
 def _convert(options: argparse.Namespace) -> int:

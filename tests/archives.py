@@ -62,9 +62,14 @@ class Archives:
             self.s3.put(uid, bodies)
         self.write_index()
 
-    def write_index(self, *, more: int = 0) -> None:
-        """Write the index, with some ``more`` instances than there are."""
-        series = {uid: [*bodies, *[b""] * more] for uid, bodies in self._series().items()}
+    def write_index(self, *, more: int = 0, without: Sequence[str] = ()) -> None:
+        """Write the index, with some ``more`` instances than there are, or without some cases."""
+        withheld = [one.series_instance_uid for one in self.world.cases if one.case_id in without]
+        series = {
+            uid: [*bodies, *[b""] * more]
+            for uid, bodies in self._series().items()
+            if uid not in withheld
+        }
         write_index(self.index, series)
 
     @property

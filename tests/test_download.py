@@ -43,13 +43,13 @@ def test_all_cases_then_nothing_again(archives: Archives, source: SourceName) ->
 
 def test_dicom_stays_if_asked_for_also_later(archives: Archives) -> None:
     archives.download("idc")
-    before = (archives.folder / "case_001" / "image.nii.gz").stat()
+    before = (archives.folder / "case_001" / "image.nii.gz").stat().st_mtime_ns
     archives.keep_dicom = True
     assert [one.status for one in archives.download("idc")] == ["written"] * 3
     for case_id in CASE_IDS:
         kept = sorted(path.read_bytes() for path in (archives.folder / case_id / "dicom").iterdir())
         assert kept == sorted(path.read_bytes() for path in archives.world.series(case_id))
-    assert (archives.folder / "case_001" / "image.nii.gz").stat() == before
+    assert (archives.folder / "case_001" / "image.nii.gz").stat().st_mtime_ns == before
     assert [one.status for one in archives.download("idc")] == ["kept"] * 3
 
 
@@ -83,6 +83,28 @@ def test_dry_run_over_the_published_cases(
     assert ["controlled", "access", "174", "-"] in rows
     assert ["QIN-HEADNECK", "NIH", "controlled", "access", "94", "-", "controlled"] in rows
     assert not (tmp_path / "saros").exists()
+
+
+def test_what_is_withheld_is_told_until_it_is_there(
+    archives: Archives, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archives.write_index(without=["case_002"])
+    main(["download", *archives.arguments()])
+    told = capsys.readouterr().out
+    assert "2 written, 1 under controlled access" in told
+    assert "phs004225" in told
+    with pytest.raises(SystemExit) as ended:
+        main(["download", *archives.arguments(), "--cases", "2"])
+    assert ended.value.code == 1
+    assert "1 under controlled access" in capsys.readouterr().out
+    dicom = archives.world.root / "dicom" / "case_002"
+    main(["convert", str(dicom), str(archives.folder)])
+    assert "1 written" in capsys.readouterr().out
+    assert finished(archives.folder) == list(CASE_IDS)
+    main(["download", *archives.arguments()])
+    told = capsys.readouterr().out
+    assert "2 there already\n" in told
+    assert "phs004225" not in told
 
 
 def test_selection_and_jobs_are_checked_before_anything_is_fetched(archives: Archives) -> None:
