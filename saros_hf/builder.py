@@ -19,10 +19,9 @@ from .rows import (
     MASK_FEATURES,
     VOLUME_FEATURES,
     mask_row,
-    slice_features,
-    slice_rows,
     volume_row,
 )
+from .slices import slice_features, slice_rows
 
 if TYPE_CHECKING:
     from .stream import ArchivedCase
@@ -54,7 +53,7 @@ class Saros(datasets.GeneratorBasedBuilder):
         columns = {
             "volumes": VOLUME_FEATURES,
             "masks": MASK_FEATURES,
-            "slices": slice_features(None, 0),
+            "slices": slice_features(None, self.config.slice_options()),
         }[self.config.name]
         return datasets.DatasetInfo(
             description="SAROS: sparsely annotated regions and organs in 900 CTs.",
@@ -76,7 +75,7 @@ class Saros(datasets.GeneratorBasedBuilder):
             cases = _cases_in_folder(config)
         if config.name == "slices":
             self.info.features = datasets.Features(
-                CASE_FEATURES | slice_features(_shared_shape(cases), config.context)
+                CASE_FEATURES | slice_features(_shared_shape(cases), config.slice_options())
             )
         groups: dict[str, list[AnyCase]] = {name: [] for name in config.split_names()}
         for one in cases:
@@ -102,7 +101,7 @@ class Saros(datasets.GeneratorBasedBuilder):
         elif self.config.name == "masks":
             yield mask_row(files, embed=embed)
         else:
-            yield from slice_rows(files, self.config.context)
+            yield from slice_rows(files, self.config.slice_options())
 
 
 def _cases_in_folder(config: SarosConfig) -> Sequence[AnyCase]:

@@ -16,9 +16,10 @@ from .cases import Case
 from .errors import MissingFileError, UsageError
 from .folds import FOLDS, SPLITS, split_of
 from .labels import TASKS
+from .slices import SliceOptions
 from .sources import SOURCES, SourceName
 
-SCHEMA_VERSION = "1.1.0"
+SCHEMA_VERSION = "1.2.0"
 """Raise it whenever rows change: it is part of every cache folder's name."""
 
 DATA_DIR_VARIABLE = "SAROS_DATA_DIR"
@@ -43,6 +44,8 @@ class SarosConfig(datasets.BuilderConfig):
         licenses: Only CTs under these licences, e.g. ``CC BY 4.0``.
         anatomic_region: Only CTs of ``abdomen``, ``thorax`` or ``wholebody``.
         context: Neighbouring slices on each side, as channels of a ``slices`` image.
+        unannotated: Let ``slices`` have a row for the slices nobody annotated, too.
+        compress: Keep the arrays of ``slices`` packed; :class:`saros_hf.SliceViews` unpacks them.
         embed: Keep the NIfTI files themselves in the rows, which then outlive the folder.
         source: Archive to stream from instead of a folder.
         table: Path or URL of another case table for that.
@@ -59,6 +62,8 @@ class SarosConfig(datasets.BuilderConfig):
     licenses: Names = None
     anatomic_region: Names = None
     context: int = 0
+    unannotated: bool = False
+    compress: bool = False
     embed: bool = False
     source: SourceName | None = None
     table: str | None = None
@@ -109,6 +114,10 @@ class SarosConfig(datasets.BuilderConfig):
                 "then pass data_dir=DIR. Or pass streaming=True to read from the archive.",
             )
         return folder
+
+    def slice_options(self) -> SliceOptions:
+        """Return what ``slices`` keeps of a case."""
+        return SliceOptions(self.context, self.unannotated, self.compress)
 
     def wants(self, case: Case) -> bool:
         """Return whether a case passes all filters."""

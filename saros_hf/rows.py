@@ -1,6 +1,5 @@
-"""What a row of each configuration holds: its columns, and how a case becomes rows."""
+"""What a row of a case holds: its columns, and how its files become them."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from .case_files import CaseFiles
 from .labels import IGNORE_INDEX, Task, label_names
-from .nifti import read_grid, read_image, read_mask, refuse_cut_short
+from .nifti import read_grid, read_mask, refuse_cut_short
 from .pairing import pair
 from .volume import Volume, annotated_slices
 
@@ -38,36 +37,8 @@ MASK_FEATURES = {
 VOLUME_FEATURES = {"image": datasets.Nifti(), **MASK_FEATURES}
 
 
-def slice_features(shape: tuple[int, ...] | None, context: int) -> dict[str, Any]:
-    """Return the columns of an annotated slice.
-
-    Args:
-        shape: In-plane size if all cases share one, for arrays of fixed size; ``None`` for nested
-            lists, which hold any.
-        context: Neighbouring slices on each side.
-    """
-
-    def array(dtype: str, channels: int | None) -> Any:  # noqa: ANN401 - any datasets feature
-        if shape is None:
-            plane = datasets.List(datasets.List(datasets.Value(dtype)))
-            return datasets.List(plane) if channels else plane
-        if channels:
-            return datasets.Array3D(shape=(channels, *shape), dtype=dtype)
-        return datasets.Array2D(shape=shape, dtype=dtype)
-
-    return {
-        "slice_index": datasets.Value("int32"),
-        "position_mm": datasets.Value("float64"),
-        "position_fraction": datasets.Value("float64"),
-        "image": array("int16", 2 * context + 1),
-        "body_regions": array("uint8", None),
-        "body_parts": array("uint8", None),
-        "region_labels": datasets.List(datasets.ClassLabel(names=label_names("body-regions"))),
-        "part_labels": datasets.List(datasets.ClassLabel(names=label_names("body-parts"))),
-    }
-
-
-def _case_columns(files: CaseFiles, stored: Volume) -> dict[str, Any]:
+def case_columns(files: CaseFiles, stored: Volume) -> dict[str, Any]:
+    """Return what every row tells about its case."""
     case = files.case
     return {
         "case_id": case.case_id,
@@ -84,8 +55,12 @@ def _case_columns(files: CaseFiles, stored: Volume) -> dict[str, Any]:
     }
 
 
-def _read_masks(files: CaseFiles, image: Volume) -> tuple[Volume, Volume | None]:
-    """Return the label maps on the affine they share with the image."""
+def read_masks(files: CaseFiles, image: Volume) -> tuple[Volume, Volume | None]:
+    """Return the label maps on the affine they share with the image.
+
+    Raises:
+        SarosError: A file is missing, cut short, on another grid or holds an unknown label.
+    """
     uid = files.case.series_instance_uid
 
     def read(task: Task, path: Path) -> Volume:
@@ -109,9 +84,9 @@ def volume_row(files: CaseFiles, *, embed: bool) -> dict[str, Any]:
     """
     refuse_cut_short(files.image)
     grid = read_grid(files.image)
-    regions, parts = _read_masks(files, grid)
+    regions, parts = read_masks(files, grid)
     columns = _mask_columns(files, regions, parts, embed=embed)
-    return _case_columns(files, grid) | columns | {"image": _file(files.image, embed=embed)}
+    return case_columns(files, grid) | columns | {"image": _file(files.image, embed=embed)}
 
 
 def mask_row(files: CaseFiles, *, embed: bool) -> dict[str, Any]:
@@ -125,8 +100,8 @@ def mask_row(files: CaseFiles, *, embed: bool) -> dict[str, Any]:
         SarosError: A label map is missing, cut short, on another grid or holds an unknown label.
     """
     grid = read_grid(files.mask("body-regions"))
-    regions, parts = _read_masks(files, grid)
-    return _case_columns(files, grid) | _mask_columns(files, regions, parts, embed=embed)
+    regions, parts = read_masks(files, grid)
+    return case_columns(files, grid) | _mask_columns(files, regions, parts, embed=embed)
 
 
 def _mask_columns(
@@ -149,33 +124,3 @@ def _labels_in(mask: Volume) -> NDArray[np.uint8]:
 
 def _file(path: Path, *, embed: bool) -> str | bytes:
     return path.read_bytes() if embed else str(path)
-
-
-def slice_rows(files: CaseFiles, context: int) -> Iterator[dict[str, Any]]:
-    """Yield a case's annotated slices in RAS+, from foot to head.
-
-    Raises:
-        SarosError: A file is missing, cut short, on another grid or holds an unknown label.
-    """
-    stored = read_image(files.image)
-    stored_regions, stored_parts = _read_masks(files, stored)
-    image = stored.to_ras()
-    regions = stored_regions.to_ras().array
-    parts = None if stored_parts is None else stored_parts.to_ras().array
-    last = image.shape[2] - 1
-    downwards = stored.orientation[2] == "I"
-    columns = _case_columns(files, stored)
-    for k in annotated_slices(regions):
-        neighbours = np.clip(np.arange(k - context, k + context + 1), 0, last)
-        # All 255 stands for "no body parts map", as it does for a slice nobody annotated.
-        part = np.full(image.shape[:2], IGNORE_INDEX, np.uint8) if parts is None else parts[..., k]
-        yield columns | {
-            "slice_index": int(last - k if downwards else k),
-            "position_mm": float(k * image.spacing_mm[2]),
-            "position_fraction": float(k / max(last, 1)),
-            "image": np.ascontiguousarray(np.moveaxis(image.array[..., neighbours], 2, 0)),
-            "body_regions": np.ascontiguousarray(regions[..., k]),
-            "body_parts": np.ascontiguousarray(part),
-            "region_labels": np.unique(regions[..., k]),
-            "part_labels": np.setdiff1d(part, [IGNORE_INDEX]),
-        }

@@ -1,5 +1,7 @@
 """Annotated slices as views on the Arrow file that `datasets` keeps, without a copy."""
 
+from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from .codec import unpack
 from .picture import overlay_png
 
 
@@ -82,28 +85,41 @@ class SliceViews:
 
 
 class ColumnViews:
-    """Rows of an array column as numpy views on Arrow's value buffer.
+    """Rows of an array column as numpy views on Arrow's value buffer; packed ones are unpacked.
 
     Args:
         dataset: Its rows are taken in their own order, also if it is a selection.
-        column: An array column, of fixed size or of nested lists.
+        column: An array column of ``slices``: of fixed size, of nested lists, or packed.
     """
 
     def __init__(self, dataset: datasets.Dataset, column: str) -> None:
         if dataset._indices is not None:
             dataset = dataset.flatten_indices()
-        self._chunks = [_storage(chunk) for chunk in dataset.data.column(column).chunks]
-        self._ends = np.cumsum([len(chunk) for chunk in self._chunks])
+        self._source = dataset, column
+        chunks = [chunk for chunk in dataset.data.column(column).chunks if len(chunk)]
+        self._readers = [_reader(chunk) for chunk in chunks]
+        self._ends = np.cumsum([len(chunk) for chunk in chunks]).tolist()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process as the name of the file, not as its contents."""
+        return ColumnViews, self._source
 
     def __getitem__(self, row: int) -> NDArray[Any]:
-        number = int(np.searchsorted(self._ends, row, side="right"))
-        chunk = self._chunks[number]
-        first = row - (int(self._ends[number]) - len(chunk))
-        return _nested_row(chunk.slice(first, 1))
+        number = bisect_right(self._ends, row)
+        return self._readers[number](row - (self._ends[number - 1] if number else 0))
 
 
-def _storage(chunk: pa.Array) -> pa.Array:
-    return chunk.storage if isinstance(chunk, pa.ExtensionArray) else chunk
+def _reader(chunk: pa.Array) -> Callable[[int], NDArray[Any]]:
+    """Return what gives row n of a chunk."""
+    if pa.types.is_binary(chunk.type):
+        return lambda row: unpack(memoryview(chunk[row].as_buffer()))
+    if isinstance(chunk, pa.ExtensionArray):
+        values = chunk.storage
+        while pa.types.is_list(values.type):
+            values = values.flatten()
+        array: NDArray[Any] = values.to_numpy(zero_copy_only=True)
+        return array.reshape(len(chunk), *chunk.type.shape).__getitem__
+    return lambda row: _nested_row(chunk.slice(row, 1))
 
 
 def _nested_row(lists: pa.Array) -> NDArray[Any]:

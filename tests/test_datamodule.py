@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,9 @@ from case_folders import write_folder
 
 from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.volume import annotated_slices
-from training.datamodule import SarosDataModule, _CaseDataset
+from training.cases import CaseBatch, CaseDataset
+from training.datamodule import SarosDataModule
+from training.transforms import Augmentation
 
 
 def datamodule(folder: Path, cache: Path, **options: object) -> SarosDataModule:
@@ -19,16 +22,78 @@ def datamodule(folder: Path, cache: Path, **options: object) -> SarosDataModule:
 
 def test_batches_have_the_shapes_a_step_wants(phantoms: Path, cache: Path) -> None:
     batches = list(datamodule(phantoms, cache, context=1).train_dataloader())
-    assert [batch["image"].shape for batch in batches] == [(4, 3, 48, 48)] * 3
-    assert batches[0]["mask"].shape == (4, 48, 48)
+    assert [batch.image.shape for batch in batches] == [(4, 3, 48, 48)] * 3
+    assert batches[0].masks["body-regions"].shape == (4, 48, 48)
+
+
+@pytest.mark.parametrize("task", ["body-regions", "body-parts", "joint"])
+@pytest.mark.parametrize(
+    "how", [{"augment": False}, {"augment_on": "device"}, {"augment_on": "workers"}]
+)
+def test_a_step_gets_what_a_network_wants(
+    phantoms: Path, cache: Path, task: str, how: dict[str, object]
+) -> None:
+    module = datamodule(phantoms, cache, task=task, **how)
+    for batch in module.train_dataloader():
+        seen = module.on_after_batch_transfer(batch, 0)
+        assert seen.image.shape == (4, 1, 48, 48)
+        assert seen.image.dtype == torch.float32
+        assert -1 <= seen.image.min() < seen.image.max() <= 1
+        expected = ["body-regions", "body-parts"] if task == "joint" else [task]
+        assert list(seen.masks) == expected
+        for mask in seen.masks.values():
+            assert mask.shape == (4, 48, 48)
+            assert mask.dtype == torch.uint8
+            assert set(mask.unique().tolist()) <= {*range(14), 255}
+
+
+def test_both_ways_of_augmenting_start_from_the_same_patches(phantoms: Path, cache: Path) -> None:
+    calm = Augmentation(noise_share=0, elastic_share=0, low_resolution_share=0)
+    seen = []
+    for place in ("device", "workers"):
+        module = datamodule(phantoms, cache, augment_on=place, augmentation=calm)
+        loader = module.train_dataloader()
+        seen.append([module.on_after_batch_transfer(batch, 0).image for batch in loader])
+    for one, other in zip(*seen, strict=True):
+        assert (one - other).abs().mean() < 1e-3
+
+
+def test_thick_patches(phantoms: Path, cache: Path) -> None:
+    module = datamodule(phantoms, cache, patch_size=(32, 32, 8))
+    batch = module.on_after_batch_transfer(next(iter(module.train_dataloader())), 0)
+    assert batch.image.shape == (4, 1, 32, 32, 8)
+    assert batch.masks["body-regions"].shape == (4, 32, 32, 8)
+
+
+def test_packed_slices_change_nothing(phantoms: Path, cache: Path) -> None:
+    plain = list(datamodule(phantoms, cache).train_dataloader())
+    packed = list(datamodule(phantoms, cache, compress=True).train_dataloader())
+    for one, other in zip(plain, packed, strict=True):
+        assert torch.equal(one.image, other.image)
+
+
+def test_more_slices_than_memory_come_with_the_remedy(
+    phantoms: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.sysconf
+    monkeypatch.setattr(os, "sysconf", lambda name: 1 if name == "SC_PHYS_PAGES" else real(name))
+    with pytest.warns(UserWarning, match="--data.compress true"):
+        datamodule(phantoms, cache)
+
+
+def test_labels_can_be_drawn_by_weight(phantoms: Path, cache: Path) -> None:
+    weights = {"body-regions": [0.0] * 10 + [1.0] + [0.0] * 3}  # brain
+    module = datamodule(phantoms, cache, label_weights=weights)
+    for batch in module.train_dataloader():
+        assert (batch.masks["body-regions"][:, 24, 24] == 10).all()
 
 
 def test_workers_change_nothing(phantoms: Path, cache: Path) -> None:
     alone = list(datamodule(phantoms, cache, augment=False).train_dataloader())
     helped = list(datamodule(phantoms, cache, augment=False, num_workers=2).train_dataloader())
     for one, other in zip(alone, helped, strict=True):
-        assert torch.equal(one["image"], other["image"])
-        assert torch.equal(one["mask"], other["mask"])
+        assert torch.equal(one.image, other.image)
+        assert torch.equal(one.masks["body-regions"], other.masks["body-regions"])
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5])
@@ -36,10 +101,7 @@ def test_every_case_counts_once_whatever_the_number_of_ranks(
     phantoms: Path, cache: Path, world_size: int
 ) -> None:
     store = datamodule(phantoms, cache).stores["validation"]
-    shares = [
-        _CaseDataset(store, (-250.0, 350.0), world_size=world_size, rank=rank)
-        for rank in range(world_size)
-    ]
+    shares = [CaseDataset(store, world_size=world_size, rank=rank) for rank in range(world_size)]
     assert len({len(share) for share in shares}) == 1  # unequal ranks wait for ever
     counted = [
         case.case_id
@@ -51,10 +113,16 @@ def test_every_case_counts_once_whatever_the_number_of_ranks(
 
 
 def test_an_item_is_all_annotated_slices_of_a_case(phantoms: Path, cache: Path) -> None:
-    for case in datamodule(phantoms, cache).val_dataloader():
-        assert case.image.shape == (len(case.mask), 1, 64, 64)
-        assert annotated_slices(case.mask.movedim(0, -1).numpy()).size == len(case.mask)
+    module = datamodule(phantoms, cache, task="joint")
+    for case in module.val_dataloader():
+        regions, parts = case.masks["body-regions"], case.masks["body-parts"]
+        assert case.image.shape == (len(regions), 1, 64, 64)
+        assert annotated_slices(regions.movedim(0, -1).numpy()).size == len(regions)
+        assert annotated_slices(parts.movedim(0, -1).numpy()).size in (0, len(regions))
         assert case.spacing_mm[2] == 5.0
+        seen = module.on_after_batch_transfer(case, 0)
+        assert isinstance(seen, CaseBatch)
+        assert -1 <= seen.image.min() <= seen.image.max() <= 1
 
 
 def test_validation_and_test_share_no_case_with_training(phantoms: Path, cache: Path) -> None:

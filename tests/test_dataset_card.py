@@ -14,7 +14,8 @@ import saros_hf
 from saros_hf.cases import License
 from saros_hf.labels import IGNORE_INDEX, TASKS, BodyRegion, display_name, labels
 from saros_hf.published import TABLE_1, TABLE_3_OVERALL
-from saros_hf.rows import CASE_FEATURES, slice_features
+from saros_hf.rows import CASE_FEATURES
+from saros_hf.slices import SliceOptions, slice_features
 
 CARD = Path(__file__).parents[1] / "dataset_card.md"
 
@@ -40,7 +41,7 @@ def test_features_are_those_of_the_builder(card: DatasetCard, name: str, tmp_pat
     )
     expected = rows["train"].features
     if kind == "slices":  # arrays of fixed size there, as this folder's CTs share one
-        expected = Features(CASE_FEATURES | slice_features(None, 0))
+        expected = Features(CASE_FEATURES | slice_features(None, SliceOptions()))
         assert list(expected) == list(rows["train"].features)
     assert Features._from_yaml_list(told[name]) == expected
 

@@ -11,6 +11,7 @@ from saros_hf.errors import UnreadableFileError
 from saros_hf.nifti import read_image
 from training.datamodule import SarosDataModule
 from training.module import SarosSegmenter
+from training.patches import PatchBatch
 
 OPTIONS = {"decoder_channels": (16, 16, 8, 8, 8)}
 
@@ -102,7 +103,12 @@ def test_what_is_no_model_is_refused(trained: SarosSegmenter, tmp_path: Path) ->
 def test_trap_a_batch_without_annotation_keeps_training_finite() -> None:
     network = segmenter()
     loss = network.training_step(
-        {"image": torch.zeros(2, 1, 32, 32), "mask": torch.full((2, 32, 32), 255)}, 0
+        PatchBatch(
+            image=torch.zeros(2, 1, 32, 32),
+            masks={"body-regions": torch.full((2, 32, 32), 255, dtype=torch.uint8)},
+            seed=0,
+        ),
+        0,
     )
     loss.backward()
     assert loss == 0

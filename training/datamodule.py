@@ -1,50 +1,37 @@
 """Feeds Lightning: patches for training, all annotated slices of a case for validation."""
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
-import numpy as np
 import torch
+from datasets import Dataset as Rows
 from datasets import DatasetDict
 from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor
+from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
 
 import saros_hf
 from saros_hf.case_files import find_cases
 from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.folds import SplitName, split_of
-from saros_hf.labels import Task
 
-from .patches import EpochSampler, PatchBatch, PatchDataset
+from .cases import CaseBatch, CaseDataset
+from .patches import EpochSampler, PatchBatch, PatchDataset, PatchSize
+from .spec import TaskChoice, tasks_of
 from .store import SliceStore
-from .transforms import DEFAULT_WINDOW, Window, normalise_hu
-
-
-@dataclass(frozen=True, eq=False)
-class CaseBatch:
-    """All annotated slices of one case.
-
-    Attributes:
-        image: float32 (N, C, I, J) in [-1, 1].
-        mask: uint8 (N, I, J).
-        counted: False for the copies that even out the ranks' shares; they are not scored.
-    """
-
-    case_id: str
-    image: Tensor
-    mask: Tensor
-    spacing_mm: tuple[float, float, float]
-    counted: bool
-
-    def to(self, device: torch.device, *, non_blocking: bool = False) -> "CaseBatch":
-        """Return a copy with its tensors on ``device``; Lightning calls this."""
-        image = self.image.to(device, non_blocking=non_blocking)
-        mask = self.mask.to(device, non_blocking=non_blocking)
-        return replace(self, image=image, mask=mask)
+from .transforms import (
+    DEFAULT_WINDOW,
+    Augmentation,
+    BatchedAugmentation,
+    Normalisation,
+    PerPatchAugmentation,
+    Window,
+    normalise_hu,
+)
 
 
 class SarosDataModule(LightningDataModule):
@@ -52,14 +39,20 @@ class SarosDataModule(LightningDataModule):
 
     Args:
         data_dir: Folder of ``case_XXX`` folders with the Segmentation Info CSV.
-        task: ``body-regions`` or ``body-parts``.
+        task: ``body-regions``, ``body-parts``, or ``joint`` for both label maps of each image.
         fold: Number 1..5 of the validation fold.
         context: Neighbouring slices on each side, as channels.
-        patch_size: Voxels of a training patch along i and j.
+        patch_size: Voxels of a training patch along i and j, or along i, j and k.
         patches_per_epoch: Training patches of one epoch over all ranks.
         batch_size: Patches of one step on each rank.
         window: Hounsfield units that become -1 and 1.
-        augment: Scale, rotate, mirror and add noise to training patches.
+        augment: Change training patches at random.
+        augmentation: Bounds of these changes.
+        augment_on: ``device`` for all patches of a batch at once where the network is, ``workers``
+            for TorchIO's transforms, patch by patch, where they are cut.
+        label_weights: For each task, how often each label id is drawn; evenly if ``None``.
+        compress: Keep slices packed: a third of the size on disk and in memory, and the better
+            choice as soon as the plain ones do not fit into memory.
         num_workers: Processes that cut patches; 0 cuts them in the training process.
         cache_dir: Where `datasets` keeps its Arrow files.
         seed: Seed of the patches; ``None`` takes that of ``seed_everything``.
@@ -68,14 +61,18 @@ class SarosDataModule(LightningDataModule):
     def __init__(  # noqa: PLR0913 - the arguments are the command line
         self,
         data_dir: Path,
-        task: Task = "body-regions",
+        task: TaskChoice = "body-regions",
         fold: int = 1,
         context: int = 0,
-        patch_size: tuple[int, int] = (256, 256),
+        patch_size: PatchSize = (256, 256),
         patches_per_epoch: int = 2000,
         batch_size: int = 8,
         window: Window = DEFAULT_WINDOW,
         augment: bool = True,
+        augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
+        augment_on: Literal["device", "workers"] = "device",
+        label_weights: dict[str, list[float]] | None = None,
+        compress: bool = False,
         num_workers: int = 0,
         cache_dir: Path | None = None,
         seed: int | None = None,
@@ -90,6 +87,10 @@ class SarosDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.window = window
         self.augment = augment
+        self.augmentation = augmentation
+        self.augment_on = augment_on
+        self.label_weights = label_weights
+        self.compress = compress
         self.num_workers = num_workers
         self.cache_dir = cache_dir
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", "0")) if seed is None else seed
@@ -111,18 +112,26 @@ class SarosDataModule(LightningDataModule):
             self.stores = {split: self._store(dataset, split) for split in splits[stage]}
 
     def train_dataset(self) -> PatchDataset:
-        """Return the training patches of all epochs and ranks."""
+        """Return the batches of training patches of all epochs and ranks."""
+        in_workers, _ = self._transforms()
         return PatchDataset(
             self.stores["train"],
-            task=self.task,
             patch_size=self.patch_size,
-            window=self.window,
-            augment=self.augment,
+            batch_size=self.batch_size,
             seed=self.seed,
+            label_weights=self.label_weights,  # type: ignore[arg-type]
+            transform=in_workers,
         )
 
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ANN401, ARG002
+        """Return a batch as the network sees it, made so where the network is."""
+        if isinstance(batch, CaseBatch):
+            return replace(batch, image=normalise_hu(batch.image, self.window))
+        _, on_device = self._transforms()
+        return on_device(batch) if isinstance(batch, PatchBatch) and on_device else batch
+
     def train_dataloader(self) -> DataLoader[PatchBatch]:
-        """Return batches of patches, a function of (seed, epoch, rank)."""
+        """Return batches of patches in Hounsfield units, a function of (seed, epoch, rank)."""
         world_size, rank = self._ranks()
         if self.patches_per_epoch < self.batch_size * world_size:
             raise UsageError(
@@ -131,14 +140,15 @@ class SarosDataModule(LightningDataModule):
                 expected=f"at least {self.batch_size * world_size}, a batch for each rank",
                 remedy="Raise it, or lower --data.batch_size.",
             )
-        sampler = EpochSampler(self.patches_per_epoch, world_size=world_size, rank=rank)
+        batches = self.patches_per_epoch // (self.batch_size * world_size)
         return DataLoader(
             self.train_dataset(),
-            batch_size=self.batch_size,
-            sampler=sampler,
+            batch_size=None,
+            sampler=EpochSampler(batches, world_size=world_size, rank=rank),
+            collate_fn=_as_it_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            drop_last=True,
+            pin_memory=torch.cuda.is_available(),
         )
 
     def val_dataloader(self) -> DataLoader[CaseBatch]:
@@ -161,17 +171,27 @@ class SarosDataModule(LightningDataModule):
         """Return the smallest and largest in-plane spacing among the training slices."""
         return self.stores["train"].in_plane_spacing_mm()
 
+    def _transforms(self) -> tuple[Callable[[PatchBatch], PatchBatch] | None, ...]:
+        """Return what happens to training patches where they are cut, and on the device."""
+        if not self.augment:
+            return None, Normalisation(self.window)
+        if self.augment_on == "device":
+            return None, BatchedAugmentation(self.augmentation, self.window)
+        return PerPatchAugmentation(self.augmentation, self.window), None
+
     def _load(self) -> DatasetDict:
         return saros_hf.load_dataset(
             "slices",
             data_dir=self.data_dir,
             fold=self.fold,
             context=self.context,
+            unannotated=len(self.patch_size) == 3,
+            compress=self.compress,
             cache_dir=None if self.cache_dir is None else str(self.cache_dir),
         )
 
     def _store(self, dataset: DatasetDict, split: SplitName) -> SliceStore:
-        store = SliceStore(dataset[split], self.task) if split in dataset else None
+        store = SliceStore(dataset[split], tasks_of(self.task)) if split in dataset else None
         if store is None or not len(store):
             raise MissingFileError(
                 self.data_dir,
@@ -179,12 +199,14 @@ class SarosDataModule(LightningDataModule):
                 expected=f"at least one annotated case in {split}",
                 remedy="Add cases of its folds, or choose another --data.fold.",
             )
+        if split == "train" and not self.compress:
+            _warn_if_larger_than_memory(dataset[split])
         return store
 
     def _case_loader(self, split: Literal["validation", "test"]) -> DataLoader[CaseBatch]:
         world_size, rank = self._ranks()
-        dataset = _CaseDataset(self.stores[split], self.window, world_size=world_size, rank=rank)
-        return DataLoader(dataset, batch_size=None, shuffle=False)
+        dataset = CaseDataset(self.stores[split], world_size=world_size, rank=rank)
+        return DataLoader(dataset, batch_size=None, shuffle=False, collate_fn=_as_it_is)
 
     def _ranks(self) -> tuple[int, int]:
         if self.trainer is None:
@@ -192,32 +214,15 @@ class SarosDataModule(LightningDataModule):
         return self.trainer.world_size, self.trainer.global_rank
 
 
-class _CaseDataset(Dataset[CaseBatch]):
-    """One rank's share of the cases, as many items on every rank.
+def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - items are batches already
+    return batch
 
-    Ranks with unequal numbers of steps wait for one another for ever, so short shares are filled
-    up with cases that are not counted.
-    """
 
-    def __init__(self, store: SliceStore, window: Window, *, world_size: int, rank: int) -> None:
-        self.store = store
-        self.window = window
-        cases = sorted(store.cases().items())
-        length = -(-len(cases) // world_size)
-        numbers = range(rank, length * world_size, world_size)
-        self.share = [(*cases[n % len(cases)], n < len(cases)) for n in numbers]
-
-    def __len__(self) -> int:
-        return len(self.share)
-
-    def __getitem__(self, index: int) -> CaseBatch:
-        case_id, members, counted = self.share[index]
-        slices = [self.store[member] for member in members]
-        image = torch.from_numpy(np.stack([s.image for s in slices]))
-        return CaseBatch(
-            case_id=case_id,
-            image=normalise_hu(image, self.window),
-            mask=torch.from_numpy(np.stack([s.mask for s in slices])),
-            spacing_mm=slices[0].spacing_mm,
-            counted=counted,
+def _warn_if_larger_than_memory(rows: Rows) -> None:
+    size = sum(Path(file["filename"]).stat().st_size for file in rows.cache_files)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        rank_zero_warn(
+            f"the training slices take {size / 2**30:.0f} GiB, this machine has "
+            f"{memory / 2**30:.0f} GiB of memory: --data.compress true reads them many times faster"
         )

@@ -24,7 +24,6 @@ from .datamodule import SarosDataModule
 from .evaluation import score_case
 from .inference import predict_cases, prediction_path
 from .module import SarosSegmenter
-from .patches import PatchBatch
 from .publish import write_model_folder
 from .report import Picture, Report, case_picture, label_rows, read_epochs, write_report
 from .scores import Score, case_mean, write_metrics
@@ -106,15 +105,13 @@ def _affordable_steps(settings: DemoSettings) -> int:
         return MOST_STEPS
     segmenter = _new_segmenter()
     size = settings.patch_size
-    batch: PatchBatch = {
-        "image": torch.rand(settings.batch_size, 1, size, size),
-        "mask": torch.randint(0, 14, (settings.batch_size, size, size)),
-    }
+    image = torch.rand(settings.batch_size, 1, size, size)
+    mask = torch.randint(0, 14, (settings.batch_size, size, size))
     times = []
     for _ in range(4):
         started = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=_has_fast_bf16()):
-            loss = segmenter.loss(segmenter(batch["image"]), batch["mask"])
+            loss = segmenter.loss(segmenter(image), mask)
         loss.backward()
         times.append(time.perf_counter() - started)
     # Cutting and augmenting patches, validation and the optimizer take as long again by half.

@@ -24,7 +24,8 @@ from saros_hf.labels import Task, label_names, num_classes
 from saros_hf.nifti import read_image
 from saros_hf.volume import Volume
 
-from .datamodule import CaseBatch, SarosDataModule
+from .cases import CaseBatch
+from .datamodule import SarosDataModule
 from .losses import SparseSegmentationLoss, balanced_weights
 from .metrics import NormalizedSurfaceDice, SparseDice
 from .patches import PatchBatch
@@ -121,21 +122,23 @@ class SarosSegmenter(LightningModule):
         """Learn from the training cases what spacing they have and how rare each label is."""
         datamodule: SarosDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         self.spacing_range_mm.copy_(torch.tensor(datamodule.in_plane_spacing_mm()))
-        frequencies = datamodule.train_dataset().label_frequencies()
+        frequencies = datamodule.train_dataset().label_frequencies(self.task)
         self.loss.class_weights = balanced_weights(frequencies, self.class_balance).to(self.device)
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the loss of one batch of patches."""
-        images = batch["image"].contiguous(memory_format=torch.channels_last)
-        loss: Tensor = self.loss(self(images), batch["mask"])
-        self.log("train_loss", loss, prog_bar=True, on_step=False, on_epoch=True)
+        images = batch.image.contiguous(memory_format=torch.channels_last)
+        loss: Tensor = self.loss(self(images), batch.masks[self.task].long())
+        self.log(
+            "train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(images)
+        )
         return loss
 
     def validation_step(self, batch: CaseBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Score the annotated slices of one case."""
         predicted = self._labels(batch.image)
         if batch.counted:
-            self.dice.update(predicted, batch.mask)
+            self.dice.update(predicted, batch.masks[self.task])
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean Dice of the labels seen, and that of each."""
@@ -145,9 +148,9 @@ class SarosSegmenter(LightningModule):
         """Score the annotated slices of one case, contours included."""
         predicted = self._labels(batch.image)
         if batch.counted:
-            self.dice.update(predicted, batch.mask)
+            self.dice.update(predicted, batch.masks[self.task])
             # Slices as the last axis: the protocol "slice" looks at them one by one.
-            volumes = predicted.movedim(0, -1), batch.mask.movedim(0, -1)
+            volumes = predicted.movedim(0, -1), batch.masks[self.task].movedim(0, -1)
             self.surface_dice.update(*volumes, spacing_mm=batch.spacing_mm)
 
     def on_test_epoch_end(self) -> None:

@@ -1,120 +1,167 @@
-"""Training patches: a pure function of (seed, epoch, index)."""
+"""Batches of training patches: a pure function of (seed, number)."""
 
-from collections.abc import Iterator
-from typing import Any, TypedDict, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
-import torchio as tio
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, DistributedSampler
 
-from saros_hf.labels import IGNORE_INDEX, Task
+from saros_hf.labels import IGNORE_INDEX, Task, num_classes
 
-from .samplers import IMAGE, MASK, AnnotatedPatchSampler
+from .centres import Centre, CentreDraw
 from .store import SliceStore
-from .transforms import Window, flip_left_right, in_plane_augmentation, normalise_hu
+from .windows import AIR_HU, copy_window
+
+PatchSize: TypeAlias = tuple[int, int] | tuple[int, int, int]
 
 
-class PatchBatch(TypedDict):
-    """What a training step receives; a single patch lacks the batch axis.
+@dataclass(frozen=True, eq=False)
+class PatchBatch:
+    """What a training step receives.
 
     Attributes:
-        image: float32 (B, C, I, J) in [-1, 1].
-        mask: int64 (B, I, J), 255 where nothing is known.
+        image: (B, C, I, J), or (B, 1, I, J, K) in three dimensions: int16 Hounsfield units as
+            read, float32 in [-1, 1] once transformed.
+        masks: For each task uint8 labels (B, I, J) or (B, I, J, K), 255 where nothing is known.
+        seed: Of all that is random about the batch.
     """
 
     image: Tensor
-    mask: Tensor
+    masks: dict[Task, Tensor]
+    seed: int
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> "PatchBatch":
+        """Return a copy on ``device``; Lightning calls this."""
+        return self._each(lambda one: one.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "PatchBatch":
+        """Return a copy in page-locked memory; the loader calls this."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> "PatchBatch":
+        masks = {task: function(mask) for task, mask in self.masks.items()}
+        return replace(self, image=function(self.image), masks=masks)
 
 
 class PatchDataset(Dataset[PatchBatch]):
-    """Patches of annotated slices, the label of their centre drawn evenly over all labels.
+    """Batches of patches around annotated voxels, the labels drawn evenly.
 
     Item ``n`` is the same whatever process asks for it, so that runs repeat and no two workers
-    or ranks share a stream.
+    or ranks share a stream. What lies beyond the border is air and 255.
 
     Args:
         store: Annotated slices to cut from.
-        task: Decides which labels a mirrored patch exchanges.
-        patch_size: Voxels along i and j.
-        window: Hounsfield units that become -1 and 1.
-        augment: Scale, rotate, mirror and add noise.
+        patch_size: Voxels along i and j, or along i, j and k.
+        batch_size: Patches of an item.
         seed: Seed of all draws.
+        label_weights: As of :class:`training.centres.CentreDraw`.
+        transform: Applied to every batch, in the process that cuts it.
     """
 
     def __init__(
         self,
         store: SliceStore,
         *,
-        task: Task,
-        patch_size: tuple[int, int],
-        window: Window,
-        augment: bool,
+        patch_size: PatchSize,
+        batch_size: int,
         seed: int,
+        label_weights: Mapping[Task, Sequence[float]] | None = None,
+        transform: Callable[[PatchBatch], PatchBatch] | None = None,
     ) -> None:
         self.store = store
-        self.task = task
-        self.patch_size = (*patch_size, 1)
-        self.window = window
-        self.augmentation = in_plane_augmentation() if augment else None
+        self.patch_size = patch_size
+        self.batch_size = batch_size
         self.seed = seed
-        self._present = [label for label, found in enumerate(store.slices_with) if found.size]
+        self.transform = transform
+        self._centres = CentreDraw(store, label_weights)
 
-    def __getitem__(self, index: int) -> PatchBatch:
-        patch = self._augment(*self._cut(index))
-        return {
-            "image": normalise_hu(patch.get_image(IMAGE).data[..., 0], self.window),
-            "mask": patch.get_image(MASK).data[0, ..., 0].to(torch.int64),
+    def __getitem__(self, number: int) -> PatchBatch:
+        rng = np.random.default_rng([self.seed, number])
+        centres = self._centres.draw(rng, self.batch_size)
+        batch = self._stacked(centres) if len(self.patch_size) == 3 else self._flat(centres)
+        batch = replace(batch, seed=int(rng.integers(2**63)))
+        return batch if self.transform is None else self.transform(batch)
+
+    def _flat(self, centres: Sequence[Centre]) -> PatchBatch:
+        size = self.patch_size[:2]
+        channels = len(self.store.image(0))
+        image, masks = self._empty((channels, *size), size)
+        for n, (row, i, j) in enumerate(centres):
+            first = i - size[0] // 2, j - size[1] // 2
+            copy_window(self.store.image(row), image[n], first, AIR_HU)
+            for task, mask in masks.items():
+                copy_window(self.store.mask(task, row), mask[n], first, IGNORE_INDEX)
+        return _batch(image, masks)
+
+    def _stacked(self, centres: Sequence[Centre]) -> PatchBatch:
+        """Return patches with an axis k; in memory it comes before i and j, as in the store."""
+        *size, depth = self.patch_size
+        image, masks = self._empty((depth, *size), (depth, *size))
+        offsets = range(-(depth // 2), depth - depth // 2)
+        for n, (row, i, j) in enumerate(centres):
+            first = i - size[0] // 2, j - size[1] // 2
+            for k, neighbour in enumerate(self.store.neighbours(row, offsets)):
+                self._copy_plane(
+                    neighbour, first, image[n, k], {t: m[n, k] for t, m in masks.items()}
+                )
+        volumes = {task: np.moveaxis(mask, 1, -1) for task, mask in masks.items()}
+        return _batch(np.moveaxis(image, 1, -1)[:, None], volumes)
+
+    def _copy_plane(
+        self,
+        row: int | None,
+        first: tuple[int, int],
+        image: NDArray[np.int16],
+        masks: dict[Task, NDArray[np.uint8]],
+    ) -> None:
+        if row is None:
+            image[...] = AIR_HU
+        else:
+            copy_window(self.store.image(row)[0], image, first, AIR_HU)
+        for task, mask in masks.items():
+            if row is None or not self.store.is_annotated(row):
+                mask[...] = IGNORE_INDEX
+            else:
+                copy_window(self.store.mask(task, row), mask, first, IGNORE_INDEX)
+
+    def _empty(
+        self, image: tuple[int, ...], mask: tuple[int, ...]
+    ) -> tuple[NDArray[np.int16], dict[Task, NDArray[np.uint8]]]:
+        masks: dict[Task, NDArray[np.uint8]] = {
+            task: np.empty((self.batch_size, *mask), np.uint8) for task in self.store.tasks
         }
+        return np.empty((self.batch_size, *image), np.int16), masks
 
-    def _cut(self, index: int) -> tuple[np.random.Generator, tio.Subject]:
-        """Return patch ``index`` and the generator, for what else is drawn for it."""
-        rng = np.random.default_rng([self.seed, index])
-        sampler = AnnotatedPatchSampler(self.patch_size, rng=rng)
-        label = sampler.draw_label(self._present)
-        annotated = self.store[int(rng.choice(self.store.slices_with[label]))]
-        voxels = np.flatnonzero(annotated.mask == label)
-        centre = sampler.draw_centre(voxels, (*annotated.mask.shape, 1))
-        subject = slice_subject(annotated.image, annotated.mask)
-        return rng, sampler.patch_around(subject, centre)
-
-    def label_frequencies(self, patches: int = 200) -> NDArray[np.float64]:
-        """Return the share of each label id in the annotated voxels of the first patches."""
-        counts = np.zeros(len(self.store.slices_with), np.int64)
-        for index in range(patches):
-            _, patch = self._cut(index)
-            labels = patch.get_image(MASK).numpy()
-            counts += np.bincount(labels[labels != IGNORE_INDEX], minlength=len(counts))
+    def label_frequencies(self, task: Task, batches: int = 20) -> NDArray[np.float64]:
+        """Return the share of each label id in the annotated voxels of the first batches."""
+        counts = np.zeros(num_classes(task), np.int64)
+        for number in range(batches):
+            rng = np.random.default_rng([self.seed, number])
+            mask = self._flat(self._centres.draw(rng, self.batch_size)).masks[task].numpy()
+            counts += np.bincount(mask[mask != IGNORE_INDEX], minlength=len(counts))
         frequencies: NDArray[np.float64] = counts / counts.sum()
         return frequencies
 
-    def _augment(self, rng: np.random.Generator, patch: tio.Subject) -> tio.Subject:
-        if self.augmentation is None:
-            return patch
-        if rng.random() < 0.5:
-            patch = flip_left_right(patch, self.task)
-        # torchio draws from torch's global generator.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(rng.integers(2**63)))
-            return self.augmentation(patch)
-
 
 class EpochSampler(DistributedSampler[Any]):
-    """Hands rank r of w the item numbers r, r + w, ... of the current epoch.
+    """Hands rank r of w the batch numbers r, r + w, ... of the current epoch.
 
     A ``DistributedSampler``, so that Lightning tells it the epoch and leaves it in place.
 
     Args:
-        patches_per_epoch: Patches of one epoch over all ranks.
+        batches_per_rank: Batches of one epoch on each rank.
         world_size: Number of ranks.
         rank: This process's number.
     """
 
-    def __init__(self, patches_per_epoch: int, *, world_size: int, rank: int) -> None:
-        super().__init__(cast("Dataset[Any]", range(patches_per_epoch)), world_size, rank)
-        self.per_rank = patches_per_epoch // world_size
+    def __init__(self, batches_per_rank: int, *, world_size: int, rank: int) -> None:
+        everything = cast("Dataset[Any]", range(batches_per_rank * world_size))
+        super().__init__(everything, world_size, rank)
+        self.per_rank = batches_per_rank
 
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * self.per_rank * self.num_replicas + self.rank
@@ -124,11 +171,6 @@ class EpochSampler(DistributedSampler[Any]):
         return self.per_rank
 
 
-def slice_subject(image: np.ndarray, mask: np.ndarray) -> tio.Subject:
-    """Return a torchio subject of one slice: image (C, I, J, 1) float32, mask (1, I, J, 1)."""
-    return tio.Subject(
-        {
-            IMAGE: tio.ScalarImage(tensor=torch.from_numpy(image.astype(np.float32))[..., None]),
-            MASK: tio.LabelMap(tensor=torch.from_numpy(mask.copy())[None, ..., None]),
-        }
-    )
+def _batch(image: NDArray[np.int16], masks: dict[Task, NDArray[np.uint8]]) -> PatchBatch:
+    tensors = {task: torch.from_numpy(mask) for task, mask in masks.items()}
+    return PatchBatch(image=torch.from_numpy(image), masks=tensors, seed=0)

@@ -1,10 +1,18 @@
 """What a trained network expects of its input and says with its output."""
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from saros_hf.labels import Task
+from saros_hf.labels import TASKS, Task
 
 from .transforms import Window
+
+TaskChoice: TypeAlias = Literal["body-regions", "body-parts", "joint"]
+
+
+def tasks_of(choice: TaskChoice) -> tuple[Task, ...]:
+    """Return the tasks learned together: both if ``joint``."""
+    return TASKS if choice == "joint" else (choice,)
 
 
 @dataclass(frozen=True)

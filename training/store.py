@@ -1,86 +1,137 @@
-"""Annotated slices as zero-copy views on the dataset's own Arrow file."""
+"""Annotated slices as views on the dataset's own Arrow file, and where in them each label is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import datasets
 import numpy as np
 from numpy.typing import NDArray
 
+from saros_hf.errors import UsageError
 from saros_hf.labels import Task, num_classes
 from saros_hf.views import ColumnViews
 
+_PREFIX: dict[Task, str] = {"body-regions": "region", "body-parts": "part"}
+
 
 @dataclass(frozen=True, eq=False)
-class AnnotatedSlice:
-    """One annotated axial slice in RAS+.
+class LabelIndex:
+    """Which slices hold a label, and where.
 
     Attributes:
-        image: int16 Hounsfield units (C, I, J), the slice in the middle of its neighbours.
-        mask: uint8 labels (I, J), all 255 where the case has no map of the task.
-        spacing_mm: Along i, j and k.
+        rows: (N,) rows of the store.
+        boxes: (N, 4) the smallest box (i, j, i end, j end) around the label in each.
     """
 
-    case_id: str
-    slice_index: int
-    image: NDArray[np.int16]
-    mask: NDArray[np.uint8]
-    spacing_mm: tuple[float, float, float]
+    rows: NDArray[np.intp]
+    boxes: NDArray[np.int32]
 
 
 class SliceStore:
-    """The rows of a ``slices`` dataset that are annotated for ``task``.
+    """The rows of a ``slices`` dataset at the speed of memory.
 
-    ``datasets`` memory-maps its Arrow file, so opening costs no memory per slice and worker
-    processes share the pages. The index of labels is the only thing read up front.
+    ``datasets`` maps its Arrow file into memory, so that opening costs nothing per slice but the
+    index, and worker processes share the pages.
 
     Args:
-        dataset: A split of ``load_dataset("saros", "slices")``.
-        task: Which of the two label maps :attr:`AnnotatedSlice.mask` is.
+        dataset: A split of ``load_dataset("saros", "slices")``, packed (``compress=True``) or not.
+        tasks: Which label maps are wanted; a slice counts as annotated if it has one of them.
     """
 
-    def __init__(self, dataset: datasets.Dataset, task: Task) -> None:
-        column = "region_labels" if task == "body-regions" else "part_labels"
-        table = dataset.with_format("arrow").select_columns(
-            [column, "case_id", "slice_index", "spacing_mm"]
-        )[:]
-        labels: list[list[int]] = table[column].to_pylist()
-        self._rows = np.array([row for row, found in enumerate(labels) if found], dtype=np.intp)
-        self._case_ids: list[str] = table["case_id"].to_pylist()
-        self._slice_indices: list[int] = table["slice_index"].to_pylist()
-        self._spacings: list[list[float]] = table["spacing_mm"].to_pylist()
-        self.slices_with: tuple[NDArray[np.intp], ...] = tuple(
-            np.array(
-                [index for index, row in enumerate(self._rows) if label in labels[row]],
-                dtype=np.intp,
-            )
-            for label in range(num_classes(task))
-        )
-        """For each label id, the indices of the slices that hold it."""
+    def __init__(self, dataset: datasets.Dataset, tasks: Sequence[Task]) -> None:
+        if dataset._indices is not None:
+            dataset = dataset.flatten_indices()
+        self.tasks = tuple(tasks)
+        table = dataset.data
+        self._case_ids = table.column("case_id").to_numpy()
+        self._heights_mm = table.column("position_mm").to_numpy()
+        self._spacings = np.array(table.column("spacing_mm").to_pylist()).reshape(-1, 3)
+        self.index = {task: _label_index(table, task) for task in self.tasks}
+        """For each task, the :class:`LabelIndex` of every label id."""
+        found = [one.rows for labels in self.index.values() for one in labels]
+        self.annotated: NDArray[np.intp] = np.unique(np.concatenate(found))
+        """The rows that are annotated, in order."""
+        self._is_annotated = np.zeros(len(dataset), bool)
+        self._is_annotated[self.annotated] = True
         self._images = ColumnViews(dataset, "image")
-        self._masks = ColumnViews(dataset, task.replace("-", "_"))
+        self._masks = {task: ColumnViews(dataset, task.replace("-", "_")) for task in self.tasks}
 
     def __len__(self) -> int:
-        return len(self._rows)
+        """Return the number of annotated slices."""
+        return len(self.annotated)
 
-    def __getitem__(self, index: int) -> AnnotatedSlice:
-        row = int(self._rows[index])
-        si, sj, sk = self._spacings[row]
-        return AnnotatedSlice(
-            case_id=self._case_ids[row],
-            slice_index=self._slice_indices[row],
-            image=self._images[row],
-            mask=self._masks[row],
-            spacing_mm=(si, sj, sk),
-        )
+    def is_annotated(self, row: int) -> bool:
+        """Return whether a row has one of the label maps."""
+        return bool(self._is_annotated[row])
+
+    def image(self, row: int) -> NDArray[np.int16]:
+        """Return Hounsfield units (C, I, J), the slice in the middle of its neighbours."""
+        return self._images[row]
+
+    def mask(self, task: Task, row: int) -> NDArray[np.uint8]:
+        """Return labels (I, J), all 255 where there is no map of the task."""
+        return self._masks[task][row]
+
+    def spacing_mm(self, row: int) -> tuple[float, float, float]:
+        """Return the distance of voxels along i, j and k."""
+        si, sj, sk = self._spacings[row].tolist()
+        return si, sj, sk
 
     def in_plane_spacing_mm(self) -> tuple[float, float]:
-        """Return the smallest and largest in-plane spacing among the slices."""
-        spacings = np.array([self._spacings[row][:2] for row in self._rows])
+        """Return the smallest and largest in-plane spacing among the annotated slices."""
+        spacings = self._spacings[self.annotated, :2]
         return float(spacings.min()), float(spacings.max())
 
-    def cases(self) -> dict[str, list[int]]:
-        """Return the indices of each case's slices, from foot to head."""
-        members: dict[str, list[int]] = {}
-        for index, row in enumerate(self._rows):
-            members.setdefault(self._case_ids[row], []).append(index)
-        return members
+    def cases(self) -> dict[str, NDArray[np.intp]]:
+        """Return the annotated rows of each case, from foot to head."""
+        rows = self.annotated[np.argsort(self._heights_mm[self.annotated], kind="stable")]
+        case_ids = self._case_ids[rows]
+        return {case_id: rows[case_ids == case_id] for case_id in dict.fromkeys(case_ids.tolist())}
+
+    def neighbours(self, row: int, offsets: range) -> list[int | None]:
+        """Return the rows so many slices above ``row``, ``None`` beyond the ends of the scan.
+
+        Raises:
+            UsageError: The dataset leaves out slices that nobody annotated.
+        """
+        order, place = self._stack
+        start = int(place[row])
+        found: list[int | None] = []
+        for offset in offsets:
+            at = start + offset
+            inside = 0 <= at < len(order) and self._case_ids[order[at]] == self._case_ids[row]
+            found.append(int(order[at]) if inside else None)
+        return found
+
+    @cached_property
+    def _stack(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The rows case by case from foot to head, and the place of every row among them."""
+        order = np.lexsort((self._heights_mm, self._case_ids))
+        steps = np.diff(self._heights_mm[order])
+        same_case = self._case_ids[order][1:] == self._case_ids[order][:-1]
+        expected = self._spacings[order][1:, 2]
+        if not np.allclose(steps[same_case], expected[same_case], rtol=0.01):
+            raise UsageError(
+                "patch_size",
+                found="three dimensions, and slices left out between the annotated ones",
+                expected="every slice of each case",
+                remedy='Load them: load_dataset("saros", "slices", unannotated=True).',
+            )
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        return order, place
+
+
+def _label_index(table: Any, task: Task) -> tuple[LabelIndex, ...]:  # noqa: ANN401 - Arrow
+    labels, boxes = (
+        table.column(f"{_PREFIX[task]}_{name}").combine_chunks() for name in ("labels", "boxes")
+    )
+    label_of = labels.flatten().to_numpy()
+    row_of = np.repeat(np.arange(len(labels)), labels.value_lengths().to_numpy())
+    box_of = boxes.flatten().flatten().to_numpy().reshape(-1, 4).astype(np.int32)
+    return tuple(
+        LabelIndex(rows=row_of[label_of == label], boxes=box_of[label_of == label])
+        for label in range(num_classes(task))
+    )
