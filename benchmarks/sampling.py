@@ -53,6 +53,8 @@ def prepare(folder: Path, cases: int) -> None:
     import datasets
     from sampling_peers import write_nnunet, write_raw
 
+    datasets.disable_progress_bars()
+
     import saros_hf
     from saros_hf.case_files import find_cases
     from saros_hf.simulate import simulate
@@ -144,6 +146,7 @@ def multiplied(folder: Path, many: int) -> Path:
     """Return a folder whose rows are those of ``folder`` many times over, written out."""
     import datasets
 
+    datasets.disable_progress_bars()
     if many == 1:
         return folder
     place = folder / f"times{many}"

@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 
 from saros_hf.errors import GridMismatchError, UnknownLabelError, UsageError
 from training.functional import (
-    LabelMap,
     SurfaceProtocol,
+    average_surface_distance_per_class,
+    confusion_matrix,
     dice_per_class,
+    precision_per_class,
+    recall_per_class,
     surface_dice_per_class,
+    volume_difference_per_class,
 )
+from training.label_maps import LabelMap
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
 
@@ -95,6 +100,79 @@ def test_any_whole_number_array_or_tensor_gives_the_same(dtype: type) -> None:
     tensors = torch.from_numpy(pred), torch.from_numpy(target)
     assert torch.equal(dice, dice_per_class(*tensors, num_classes=3))
     assert torch.equal(surface, nsd(*tensors, num_classes=3))
+
+
+# Precision, recall, volume
+
+
+def one_of_each() -> tuple[Array, Array]:
+    """Class 1: 2 of 3 predicted voxels right, 2 of 4 found; 2 in the truth only, 3 predicted only."""
+    target = np.array([[0, 1, 1, 1, 1, 2, 0, 0, 255, 255]], np.uint8)
+    pred = np.array([[1, 1, 1, 0, 0, 0, 0, 3, 1, 200]], np.uint8)
+    return pred, target
+
+
+def test_confusion_by_hand() -> None:
+    counts = confusion_matrix(*one_of_each(), num_classes=5)
+    assert counts[1].tolist() == [2, 2, 0, 0, 0]
+    assert counts[:, 1].tolist() == [1, 2, 0, 0, 0]
+    assert counts.sum() == 8
+
+
+def test_precision_and_recall_by_hand() -> None:
+    pair = one_of_each()
+    precision, recall = (f(*pair, num_classes=5) for f in (precision_per_class, recall_per_class))
+    assert precision.dtype == recall.dtype == torch.float64
+    assert precision[1:4].tolist() == [2 / 3, 0, 0]
+    assert recall[1:4].tolist() == [2 / 4, 0, 0]
+    assert precision[4].isnan()
+    assert recall[4].isnan()
+
+
+def test_volume_difference_by_hand() -> None:
+    found = volume_difference_per_class(*one_of_each(), spacing_mm=(10.0, 10.0, 5.0), num_classes=5)
+    # A voxel is half a millilitre; class 1 lacks one, 2 lacks one, 3 has one too many.
+    assert found[1:4].tolist() == [-0.5, -0.5, 0.5]
+    assert found[4].isnan()
+    with pytest.raises(UsageError, match="three positive lengths"):
+        volume_difference_per_class(*one_of_each(), spacing_mm=(0.0, 1.0, 1.0))
+
+
+# Average surface distance
+
+
+def distance(pred: LabelMap, target: LabelMap, **options: object) -> torch.Tensor:
+    return average_surface_distance_per_class(
+        pred, target, **{"spacing_mm": (1.0, 1.0, 5.0), "num_classes": 2} | options
+    )
+
+
+def test_distance_of_a_map_to_itself_is_zero() -> None:
+    _, target = squares(0, slices=2)
+    assert distance(target, target)[1] == 0
+
+
+def test_distance_of_single_voxels_is_how_far_they_are_apart() -> None:
+    pred, target = np.zeros((2, 20, 20, 1), np.uint8)
+    target[4, 4], pred[4, 14] = 1, 1
+    # Corners 4 and 5 in j against 14 and 15: those facing each other are 9 apart, the others 10.
+    assert distance(pred, target, spacing_mm=(1.0, 2.0, 5.0))[1] == pytest.approx(19.0)
+
+
+def test_a_contour_without_counterpart_measures_to_the_next_slice() -> None:
+    pred, target = np.zeros((2, 8, 8, 3), np.uint8)
+    target[2:5, 2:5, 0], target[2:5, 2:5, 2] = 1, 1
+    pred[2:5, 2:5, 0] = 1
+    target[..., 1] = 255
+    # Three equal contours, of which one is 10 mm from the next.
+    assert distance(pred, target)[1] == pytest.approx(10 / 3)
+
+
+def test_a_label_in_one_map_only_is_infinitely_far() -> None:
+    _, target = squares(0)
+    assert distance(np.zeros_like(target), target)[1] == math.inf
+    assert distance(target, np.zeros_like(target))[1] == math.inf
+    assert distance(target, target, num_classes=3)[2].isnan()
 
 
 # Surface Dice: worked by hand

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import lightning
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -147,18 +148,48 @@ def test_lightning_logs_the_same_scores(tmp_path: Path, precision: str) -> None:
     assert logged["nsd"] == pytest.approx(surface.item(), abs=1e-6)
 
 
-def _score_shard(rank: int, folder: Path) -> None:
+SHARDS = {2: [[0, 2, 3, 4], [1]], 3: [[0, 4, 3], [1], [2]]}
+
+
+def _score_shard(rank: int, world_size: int, folder: Path) -> None:
     distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world_size
     )
-    torch.save(scores_of([[0, 2, 3, 4], [1]][rank]), folder / f"{rank}.pt")
+    torch.save(scores_of(SHARDS[world_size][rank]), folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
 
-def test_two_processes_give_the_same_bits_as_one(tmp_path: Path) -> None:
-    multiprocessing.spawn(_score_shard, (tmp_path,), nprocs=2)
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_with_unequal_shares_give_the_same_bits_as_one(
+    tmp_path: Path, processes: int
+) -> None:
+    multiprocessing.spawn(_score_shard, (processes, tmp_path), nprocs=processes)
     alone = scores_of([0, 1, 2, 3, 4])
-    for rank in range(2):
+    for rank in range(processes):
         shared = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for one, other in zip(alone, shared, strict=True):
             assert torch.equal(one.nan_to_num(-1), other.nan_to_num(-1))
+
+
+def test_a_saved_state_goes_on_where_it_was() -> None:
+    first, second, third = cases(3)
+    whole, begun, resumed = SparseDice(5), SparseDice(5), SparseDice(5)
+    for metric in (begun, resumed):
+        metric.persistent(True)
+    for case in (first, second, third):
+        whole.update(*case)
+    begun.update(*first)
+    begun.update(*second)
+    resumed.load_state_dict(begun.state_dict())
+    resumed.update(*third)
+    assert torch.equal(resumed.compute().nan_to_num(-1), whole.compute().nan_to_num(-1))
+
+
+@pytest.mark.parametrize("metric", [SparseDice(5), NormalizedSurfaceDice(5)])
+def test_it_can_be_plotted(metric: SparseDice | NormalizedSurfaceDice) -> None:
+    for case in cases(2):
+        metric.update(*case, *([SPACING] if isinstance(metric, NormalizedSurfaceDice) else []))
+    figure, axis = metric.plot()
+    assert axis.lines
+    assert axis.get_ylim() == (0.0, 1.0)
+    plt.close(figure)

@@ -12,7 +12,8 @@ from saros_hf.volume import Volume
 from training.module import SarosSegmenter
 from training.pictures import Plane, _cut, axial_planes, middle_coronal, overlay_png
 from training.publish import model_card
-from training.report import Epoch, Report, case_picture, label_rows, read_epochs, write_report
+from training.report import Epoch, Report, case_picture, read_epochs, write_report
+from training.score_table import text_rows
 from training.scores import Score
 
 AFFINE = np.diag([-2.0, -2.0, 5.0, 1.0])
@@ -42,12 +43,14 @@ def volumes() -> tuple[Volume, Volume]:
 
 
 def test_rows_hold_the_means_over_cases_that_have_a_score() -> None:
-    rows = {row.name: row for row in label_rows(scores(), "body-regions")}
-    assert set(rows) == {"Muscle", "Brain"}
+    rows = {row.name: row for row in text_rows(scores(), "body-regions")}
+    assert set(rows) == {"Muscle", "Brain", "Average"}
     muscle = rows["Muscle"]
-    # 0.8 and 0.6: mean 0.7, sample deviation 0.1414; halves for NSD.
-    assert (muscle.dice, muscle.dice_sd, muscle.nsd, muscle.cases) == ("0.700", "0.141", "0.350", 2)
-    assert (rows["Brain"].dice_sd, rows["Brain"].cases, rows["Brain"].in_truth) == ("-", 1, 1)
+    # 0.8 and 0.6: mean 0.7, and no resample of the two leaves [0.6, 0.8]; halves for NSD.
+    assert (muscle.dice, muscle.nsd) == ("0.700 (0.600-0.800)", "0.350 (0.300-0.400)")
+    assert (muscle.cases, muscle.paper_dice) == (2, "0.971")
+    assert (rows["Brain"].dice, rows["Brain"].in_truth) == ("0.900 (0.900-0.900)", 1)
+    assert rows["Average"].dice.startswith("0.800 (")
 
 
 def test_pictures_show_the_patient_from_the_feet() -> None:
@@ -103,7 +106,7 @@ def test_the_page_stands_alone_and_says_it_is_synthetic(tmp_path: Path) -> None:
     page = _Page()
     page.feed(text)
     assert page.links == []
-    assert len(page.images) == 2
+    assert len(page.images) == 3
     for source in page.images:
         prefix, encoded = source.split(",")
         assert prefix == "data:image/png;base64"
@@ -129,5 +132,5 @@ def test_the_model_card_says_what_it_was_trained_on_and_scored() -> None:
     results = {result.metric_type: result.metric_value for result in card.data.eval_results}
     assert results == {"dice": 0.725, "nsd": 0.3625}
     assert "Trained on: **synthetic phantoms**" in card.text
-    assert "| Muscle | 0.700 | 0.141 | 0.350 | 0.071 | 2 | 2 |" in card.text
+    assert "| Muscle | 0.700 (0.600-0.800) | 0.350 (0.300-0.400) | 2 | 2 |" in card.text
     assert BodyRegion.MUSCLE.name.title() in card.text

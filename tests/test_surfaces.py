@@ -1,20 +1,28 @@
 """DeepMind's package, called as the authors' evaluation calls it, is the oracle here."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK
 import surface_distance
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from numpy.typing import NDArray
 
+from saros_hf.case_files import find_cases
+from saros_hf.nifti import read_mask
 from saros_hf.volume import annotated_slices
-from training.functional import SurfaceProtocol, surface_dice_per_class
-from training.surfaces import Surfaces
+from training.functional import (
+    SurfaceProtocol,
+    average_surface_distance_per_class,
+    surface_dice_per_class,
+)
+from training.surfaces import nearest_mm, surface_elements, within_reach
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
 
@@ -102,7 +110,7 @@ def label_maps(draw: st.DrawFn) -> tuple[Array, Array]:
     spacing=st.sampled_from([(1.0, 1.0, 5.0), (0.75, 1.5, 3.0), (0.7, 0.9, 1.0), (3.0, 0.1, 0.6)]),
     tolerance=st.sampled_from([0.0, 1.0, 1.5, 3.0, 40.0]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=350, deadline=None)
 def test_equals_deepmind(
     maps: tuple[Array, Array], spacing: Spacing, tolerance: float, protocol: SurfaceProtocol
 ) -> None:
@@ -131,8 +139,83 @@ def test_equals_deepmind_on_smooth_shapes(protocol: SurfaceProtocol) -> None:
     assert_equals_deepmind(pred, truth, (0.8, 0.8, 5.0), 3.0, protocol)
 
 
+@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+def test_equals_deepmind_on_whole_cases(phantoms: Path, protocol: SurfaceProtocol) -> None:
+    """Whole phantom cases with a prediction that is off by some voxels and has holes."""
+    checked = 0
+    for files in find_cases(phantoms)[:3]:
+        truth = read_mask(files.mask("body-regions"), "body-regions")
+        array = truth.array
+        pred = np.roll(np.where(array == 255, 2, array), (2, -1), axis=(0, 1))
+        pred[::7, ::5] = 0
+        ours = surface_dice_per_class(
+            pred, array, spacing_mm=truth.spacing_mm, protocol=protocol, include_background=False
+        )
+        for label in range(1, 14):
+            theirs = deepmind(pred, array, label, truth.spacing_mm, 3.0, protocol)
+            np.testing.assert_allclose(ours[label], theirs, rtol=0, atol=1e-9)
+            checked += not math.isnan(theirs)
+    assert checked > 20
+
+
+@given(maps=label_maps(), tolerance=st.sampled_from([0.5, 3.0]))
+@settings(max_examples=60, deadline=None)
+def test_the_search_tree_finds_what_the_steps_find(
+    maps: tuple[Array, Array], tolerance: float
+) -> None:
+    spacing = (0.7, 0.9, 1.3)
+    pred, target = (torch.from_numpy(np.where(one == 255, 0, one)) for one in maps)
+    ours, theirs = (
+        surface_elements(one, spacing, num_classes=4, skip_background=False)
+        for one in (pred, target)
+    )
+    reached = within_reach(ours, theirs, spacing_mm=spacing, tolerance_mm=tolerance)
+    distances = nearest_mm(ours, theirs, spacing_mm=spacing)
+    assert torch.equal(reached, distances <= tolerance)
+
+
+@given(maps=label_maps())
+@settings(max_examples=60, deadline=None)
+def test_average_distance_equals_deepminds(maps: tuple[Array, Array]) -> None:
+    spacing = (0.7, 0.9, 1.3)
+    pred, target = (np.where(one == 255, 0, one) for one in maps)
+    ours = average_surface_distance_per_class(
+        pred, target, spacing_mm=spacing, num_classes=4, protocol="volume"
+    )
+    for label in range(4):
+        pair = target == label, pred == label
+        if not (pair[0].any() and pair[1].any()):
+            expected = math.inf if pair[0].any() or pair[1].any() else math.nan
+        else:
+            found = surface_distance.compute_surface_distances(*pair, spacing)
+            sizes = np.concatenate([found["surfel_areas_gt"], found["surfel_areas_pred"]])
+            distances = [found["distances_gt_to_pred"], found["distances_pred_to_gt"]]
+            expected = np.average(np.concatenate(distances), weights=sizes)
+        np.testing.assert_allclose(ours[label], expected, rtol=1e-9, atol=1e-9)
+
+
+def sizes(mask: Array, spacing: Spacing) -> float:
+    elements = surface_elements(
+        torch.from_numpy(mask.astype(np.uint8)), spacing, num_classes=2, skip_background=True
+    )
+    return float(elements.size_per_label(2)[1])
+
+
 def test_cube_of_one_voxel_by_hand() -> None:
     """Eight corners, each cut off by a triangle with a normal of 1/8 along each axis."""
-    voxel = np.ones((1, 1, 1), bool)
-    area = Surfaces((1.0, 1.0, 1.0)).agreement(voxel, voxel, 0.0)
-    assert area.within == area.whole == pytest.approx(2 * 8 * math.sqrt(3) / 8)
+    voxel = np.ones((1, 1, 1))
+    assert sizes(voxel, (1.0, 1.0, 1.0)) == pytest.approx(8 * math.sqrt(3) / 8)
+
+
+def test_contour_of_one_pixel_by_hand() -> None:
+    """Four corners, each cut off half-way along both sides."""
+    assert sizes(np.ones((1, 1, 1)), (3.0, 4.0)) == pytest.approx(4 * 2.5)
+    # Two diagonal neighbours share a corner, where two such cuts lie.
+    assert sizes(np.eye(2)[None], (3.0, 4.0)) == pytest.approx(8 * 2.5)
+    # A row of two: between the end cuts, a whole step on each side.
+    assert sizes(np.ones((1, 2, 1)), (3.0, 4.0)) == pytest.approx(4 * 2.5 + 2 * 3.0)
+
+
+def test_slices_have_contours_of_their_own() -> None:
+    both = np.ones((2, 1, 1))
+    assert sizes(both, (3.0, 4.0)) == pytest.approx(2 * 4 * 2.5)

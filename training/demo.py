@@ -11,7 +11,6 @@ from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from rich.console import Console
-from rich.table import Table
 
 from saros_hf.case_files import CaseFiles, find_cases
 from saros_hf.folds import split_of
@@ -25,8 +24,9 @@ from .evaluation import score_case
 from .inference import predict_cases, prediction_path
 from .module import SarosSegmenter
 from .publish import write_model_folder
-from .report import Picture, Report, case_picture, label_rows, read_epochs, write_report
-from .scores import Score, case_mean, write_metrics
+from .report import Picture, Report, case_picture, read_epochs, write_report
+from .score_table import screen_table, text_rows
+from .scores import Score, write_metrics
 
 TASK: Task = "body-regions"
 MOST_STEPS = 700
@@ -77,7 +77,8 @@ def run_demo(folder: Path, settings: DemoSettings) -> None:
     write_metrics(folder / "metrics.csv", scores)
     write_model_folder(folder / "model", segmenter, scores, trained_on="synthetic phantoms")
     _write_report(folder, test, scores, log, settings)
-    console.print(_table(scores))
+    title = "Test split (synthetic phantoms)"
+    console.print(screen_table(text_rows(scores, TASK), title=title, beside_paper=False))
     console.print(f"Report: {folder / 'report.html'}   Model: {folder / 'model'}")
 
 
@@ -189,24 +190,6 @@ def _picture(folder: Path, files: CaseFiles) -> Picture:
         read_mask(prediction_path(folder / "predictions", case_id), TASK),
         task=TASK,
     )
-
-
-def _table(scores: list[Score]) -> Table:
-    table = Table(title="Test split (synthetic phantoms)")
-    table.add_column("label")
-    for column in ("Dice", "± SD", "NSD 3 mm", "± SD", "cases", "in truth"):
-        table.add_column(column, justify="right")
-    for row in label_rows(scores, TASK):
-        counts = str(row.cases), str(row.in_truth)
-        table.add_row(row.name, row.dice, row.dice_sd, row.nsd, row.nsd_sd, *counts)
-    table.add_section()
-    table.add_row(
-        "mean of what is in truth",
-        f"{case_mean(scores, 'dice'):.3f}",
-        "",
-        f"{case_mean(scores, 'nsd'):.3f}",
-    )
-    return table
 
 
 def _has_fast_bf16() -> bool:

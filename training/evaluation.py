@@ -1,34 +1,37 @@
 """Scores of a predicted label map against a SAROS label map."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
+from torch import Tensor
 
 from saros_hf.errors import GridMismatchError, SarosError
-from saros_hf.labels import IGNORE_INDEX, Task, label_names, num_classes
+from saros_hf.labels import Task, label_names, num_classes
 from saros_hf.volume import Volume
 
-from .functional import SurfaceProtocol, dice_per_class, surface_dice_per_class
+from .functional import (
+    SurfaceProtocol,
+    average_surface_distance_per_class,
+    confusion_matrix,
+    dice_of,
+    precision_of,
+    surface_dice_per_class,
+)
 from .scores import (
-    LabelSummary,
     MetricName,
     Score,
     ScoreProtocol,
     case_mean,
     read_metrics,
-    summarise,
     write_metrics,
 )
 
 __all__ = [
-    "LabelSummary",
     "Score",
     "case_mean",
     "read_metrics",
     "score_case",
-    "summarise",
     "write_metrics",
 ]
 
@@ -61,8 +64,10 @@ def score_case(
     """
     pred = _on_grid_of(truth, pred, case_id)
     with _naming(case_id):
-        dice = dice_per_class(pred.array, truth.array, num_classes=num_classes(task))
-        scores = _rows(case_id, task, "dice", "annotated", dice.tolist())
+        counts = confusion_matrix(pred.array, truth.array, num_classes=num_classes(task))
+        scores = _rows(case_id, task, "dice", "annotated", dice_of(counts))
+        scores += _rows(case_id, task, "precision", "annotated", precision_of(counts))
+        scores += _rows(case_id, task, "recall", "annotated", precision_of(counts.T))
         for protocol in protocols:
             nsd = surface_dice_per_class(
                 pred.array,
@@ -73,9 +78,18 @@ def score_case(
                 protocol=protocol,
                 include_background=False,
             )
-            scores += _rows(case_id, task, "nsd", protocol, nsd.tolist())
-    for metric, volumes_ml in _volumes_ml(pred, truth, task).items():
-        scores += _rows(case_id, task, metric, "annotated", volumes_ml)
+            scores += _rows(case_id, task, "nsd", protocol, nsd)
+        distance = average_surface_distance_per_class(
+            pred.array,
+            truth.array,
+            spacing_mm=truth.spacing_mm,
+            num_classes=num_classes(task),
+            include_background=False,
+        )
+        scores += _rows(case_id, task, "assd_mm", "slice", distance)
+    voxel_ml = math.prod(truth.spacing_mm) / 1000
+    scores += _rows(case_id, task, "truth_ml", "annotated", counts.sum(1) * voxel_ml)
+    scores += _rows(case_id, task, "predicted_ml", "annotated", counts.sum(0) * voxel_ml)
     return scores
 
 
@@ -84,23 +98,11 @@ def _rows(
     task: Task,
     metric: MetricName,
     protocol: ScoreProtocol,
-    values: Iterable[float],
+    values: Tensor,
 ) -> list[Score]:
     """Return one score per foreground label; ``values`` start with the background."""
-    named = zip(label_names(task), values, strict=True)
+    named = zip(label_names(task), values.tolist(), strict=True)
     return [Score(case_id, label, metric, protocol, value) for label, value in named][1:]
-
-
-def _volumes_ml(pred: Volume, truth: Volume, task: Task) -> dict[MetricName, list[float]]:
-    """Return what each label fills in annotated voxels, by the metric's name."""
-    annotated = truth.array != IGNORE_INDEX
-    voxel_ml = math.prod(truth.spacing_mm) / 1000
-    volumes: dict[MetricName, list[float]] = {}
-    arrays: tuple[tuple[MetricName, Volume], ...] = (("truth_ml", truth), ("predicted_ml", pred))
-    for metric, volume in arrays:
-        counts = np.bincount(volume.array[annotated], minlength=num_classes(task))
-        volumes[metric] = (counts * voxel_ml).tolist()
-    return volumes
 
 
 @contextmanager

@@ -1,35 +1,29 @@
-"""Dice and normalised surface Dice (NSD) of each class of one case, as pure functions.
+"""Scores of each class of one case, as pure functions.
 
-Both accept numpy arrays or torch tensors of whole-numbered labels and return a float64 tensor on
-the CPU with one score per class, background first. A class in neither map is NaN, a class in one
-of them only is 0: the convention of the authors' evaluation, from which the paper's Table 4 comes.
+All take numpy arrays or torch tensors of whole-numbered labels, on any device, and return a float64
+tensor on the CPU with one score per class, background first. A class in neither map is NaN, a
+class in one of them only is 0 (infinite for a distance): the convention of the authors'
+evaluation, from which the paper's Table 4 comes.
 """
 
 import math
-from collections.abc import Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
-from saros_hf.errors import GridMismatchError, UnknownLabelError, UsageError
+from saros_hf.errors import UsageError
 from saros_hf.labels import IGNORE_INDEX
-from saros_hf.volume import annotated_slices
 
-from .surfaces import Surfaces
+from .label_maps import LabelMap, annotated_slices, as_labels, comparable, refuse_spacing
+from .surfaces import SurfaceElements, nearest_mm, surface_elements, within_reach
 
-LabelMap: TypeAlias = NDArray[Any] | Tensor
 SurfaceProtocol: TypeAlias = Literal["slice", "volume", "published"]
 SURFACE_PROTOCOLS: tuple[SurfaceProtocol, ...] = ("slice", "volume", "published")
 
-_Array: TypeAlias = NDArray[Any]
 
-
-def dice_per_class(pred: LabelMap, target: LabelMap, *, num_classes: int = 14) -> Tensor:
-    """Return the Dice score of each class over the annotated voxels of one case.
+def confusion_matrix(pred: LabelMap, target: LabelMap, *, num_classes: int = 14) -> Tensor:
+    """Return how many annotated voxels have each pair of labels.
 
     Args:
         pred: Labels of any shape; what it says where ``target`` is 255 does not matter.
@@ -37,22 +31,68 @@ def dice_per_class(pred: LabelMap, target: LabelMap, *, num_classes: int = 14) -
         num_classes: Number of labels, background included.
 
     Returns:
-        Shape (num_classes,), float64, background first; NaN where a class is in neither map, so
-        NaN throughout if nothing is annotated.
+        int64 (num_classes, num_classes), rows the target's labels, columns the prediction's.
 
     Raises:
         GridMismatchError: The shapes differ.
         UnknownLabelError: An annotated voxel holds a value outside 0 to ``num_classes`` - 1.
         UsageError: The labels are no whole numbers.
     """
-    predicted, truth = _arrays(pred, target)
+    predicted, truth = comparable(pred, target, num_classes)
     annotated = truth != IGNORE_INDEX
-    predicted = _labels("prediction", predicted[annotated], num_classes)
-    truth = _labels("target", truth[annotated], num_classes)
-    hits = np.bincount(truth[predicted == truth], minlength=num_classes)
-    sizes = np.bincount(predicted, minlength=num_classes)
-    sizes += np.bincount(truth, minlength=num_classes)
-    return _ratio(2 * hits, sizes)
+    predicted = as_labels("prediction", predicted[annotated], num_classes)
+    truth = as_labels("target", truth[annotated], num_classes)
+    pairs = truth.to(torch.int32) * num_classes + predicted
+    counts = torch.bincount(pairs, minlength=num_classes**2).cpu()
+    return counts.reshape(num_classes, num_classes)
+
+
+def dice_per_class(pred: LabelMap, target: LabelMap, *, num_classes: int = 14) -> Tensor:
+    """Return the Dice score of each class; arguments and errors of :func:`confusion_matrix`."""
+    counts = confusion_matrix(pred, target, num_classes=num_classes)
+    return dice_of(counts)
+
+
+def precision_per_class(pred: LabelMap, target: LabelMap, *, num_classes: int = 14) -> Tensor:
+    """Return the share of what is predicted that is right, as :func:`dice_per_class` does."""
+    return precision_of(confusion_matrix(pred, target, num_classes=num_classes))
+
+
+def recall_per_class(pred: LabelMap, target: LabelMap, *, num_classes: int = 14) -> Tensor:
+    """Return the share of the target that is predicted, as :func:`dice_per_class` does."""
+    return precision_of(confusion_matrix(pred, target, num_classes=num_classes).T)
+
+
+def volume_difference_per_class(
+    pred: LabelMap,
+    target: LabelMap,
+    *,
+    spacing_mm: tuple[float, float, float],
+    num_classes: int = 14,
+) -> Tensor:
+    """Return what is predicted less what there is, in ml of annotated voxels, NaN as for Dice."""
+    refuse_spacing(spacing_mm)
+    return volume_difference_of(
+        confusion_matrix(pred, target, num_classes=num_classes), spacing_mm=spacing_mm
+    )
+
+
+def dice_of(counts: Tensor) -> Tensor:
+    """Return the Dice score of each class of a confusion matrix."""
+    return _ratio(2 * counts.diagonal(), counts.sum(0) + counts.sum(1))
+
+
+def precision_of(counts: Tensor) -> Tensor:
+    """Return each class's precision, of the transposed matrix its recall."""
+    precision = _ratio(counts.diagonal(), counts.sum(0))
+    return torch.where((counts.sum(0) == 0) & (counts.sum(1) > 0), 0.0, precision)
+
+
+def volume_difference_of(counts: Tensor, *, spacing_mm: tuple[float, float, float]) -> Tensor:
+    """Return each class's predicted less its true volume in ml."""
+    voxels = (counts.sum(0) - counts.sum(1)).to(torch.float64)
+    missing = counts.sum(0) + counts.sum(1) == 0
+    return torch.where(missing, math.nan, voxels * math.prod(spacing_mm) / 1000)
 
 
 def surface_dice_per_class(
@@ -94,138 +134,119 @@ def surface_dice_per_class(
         UnknownLabelError: A scored voxel holds a value outside 0 to ``num_classes`` - 1.
         UsageError: No slice is annotated, or another argument makes no sense.
     """
-    _refuse_quantities(spacing_mm, tolerance_mm, protocol)
-    predicted, truth = _arrays(pred, target)
-    _refuse_without_slices(truth)
-    surfaces = _surfaces(spacing_mm, protocol)
-    within, whole = np.zeros(num_classes), np.zeros(num_classes)
-    for one, other in _scored_pairs(predicted, truth, protocol):
-        ours = _labels("prediction", one, num_classes)
-        theirs = _labels("target", other, num_classes)
-        for label, box in _boxes(ours, theirs):
-            if label == 0 and not include_background:
-                continue
-            agreed = surfaces.agreement(ours[box] == label, theirs[box] == label, tolerance_mm)
-            within[label] += agreed.within
-            whole[label] += agreed.whole
+    if not 0 <= tolerance_mm < math.inf:
+        raise UsageError(
+            "tolerance_mm",
+            found=str(tolerance_mm),
+            expected="0 mm or more",
+            remedy="Correct this argument.",
+        )
+    ours, theirs, spacing = _both_surfaces(
+        pred, target, spacing_mm, num_classes, protocol, skip_background=not include_background
+    )
+    within, whole = torch.zeros(2, num_classes, dtype=torch.float64)
+    for one, other in ((ours, theirs), (theirs, ours)):
+        reached = within_reach(one, other, spacing_mm=spacing, tolerance_mm=tolerance_mm)
+        within += one.size_per_label(num_classes, reached).cpu()
+        whole += one.size_per_label(num_classes).cpu()
     return _ratio(within, whole)
 
 
-def _surfaces(spacing_mm: tuple[float, float, float], protocol: SurfaceProtocol) -> Surfaces:
-    """Return the surfaces of a protocol; ``published`` takes the spacing back to front.
+def average_surface_distance_per_class(
+    pred: LabelMap,
+    target: LabelMap,
+    *,
+    spacing_mm: tuple[float, float, float],
+    num_classes: int = 14,
+    protocol: SurfaceProtocol = "slice",
+    include_background: bool = True,
+) -> Tensor:
+    """Return the average symmetric surface distance of each class in mm.
 
-    The authors index (z, y, x) and pass SimpleITK's (x, y, z) spacing with it, which on our
-    (i, j, k) gives k the spacing of i. DeepMind's tables do not change when axes trade places.
+    The mean over both surfaces, weighted by length or area, of the distance to the other one.
+    With the protocol ``slice`` that is the nearest contour in any annotated slice, so that a
+    contour without counterpart in its own slice counts, too.
+
+    Arguments and errors are those of :func:`surface_dice_per_class`.
+
+    Returns:
+        Shape (num_classes,), float64; NaN where a class is in neither map, infinite where it is
+        in one of them only.
     """
-    if protocol == "slice":
-        return Surfaces(spacing_mm[:2])
-    return Surfaces(spacing_mm if protocol == "volume" else spacing_mm[::-1])
-
-
-def _scored_pairs(
-    pred: _Array, target: _Array, protocol: SurfaceProtocol
-) -> Iterator[tuple[_Array, _Array]]:
-    """Yield prediction and target, slice by slice or as one volume with background put in."""
-    slices = annotated_slices(target)
-    if protocol == "slice":
-        for k in slices:
-            yield pred[:, :, k], target[:, :, k]
-        return
-    if protocol == "volume":
-        known = np.isin(np.arange(target.shape[2]), slices)
-    else:
-        known = target != IGNORE_INDEX
-    yield np.where(known, pred, 0), np.where(known, target, 0)
-
-
-def _boxes(pred: _Array, target: _Array) -> Iterator[tuple[int, tuple[slice, ...]]]:
-    """Yield each label of either map with the smallest box that holds it in both."""
-    highest = int(max(pred.max(), target.max())) + 1
-    found = zip(
-        ndimage.find_objects(pred + 1, highest),
-        ndimage.find_objects(target + 1, highest),
-        strict=True,
+    ours, theirs, spacing = _both_surfaces(
+        pred, target, spacing_mm, num_classes, protocol, skip_background=not include_background
     )
-    for label, (ours, theirs) in enumerate(found):
-        either = ours or theirs
-        if either:
-            pairs = zip(ours or either, theirs or either, strict=True)
-            yield label, tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in pairs)
+    heights = None
+    if protocol == "slice":
+        truth = comparable(pred, target, num_classes)[1]
+        heights = annotated_slices(truth).to(torch.float64) * spacing_mm[2]
+    total, whole = torch.zeros(2, num_classes, dtype=torch.float64)
+    for one, other in ((ours, theirs), (theirs, ours)):
+        distances = nearest_mm(one, other, spacing_mm=spacing, heights_mm=heights)
+        total += one.size_per_label(num_classes, distances.to(one.sizes.device)).cpu()
+        whole += one.size_per_label(num_classes).cpu()
+    return _ratio(total, whole)
 
 
-def _ratio(part: _Array, whole: _Array) -> Tensor:
-    shares = np.full(len(whole), np.nan)
-    np.divide(part, whole, out=shares, where=whole > 0)
-    return torch.from_numpy(shares)
+def _both_surfaces(
+    pred: LabelMap,
+    target: LabelMap,
+    spacing_mm: tuple[float, float, float],
+    num_classes: int,
+    protocol: SurfaceProtocol,
+    *,
+    skip_background: bool,
+) -> tuple[SurfaceElements, SurfaceElements, tuple[float, ...]]:
+    """Return the surfaces of both maps under a protocol, and the spacing that goes with them.
 
-
-def _arrays(pred: LabelMap, target: LabelMap) -> tuple[_Array, _Array]:
-    """Return both as numpy arrays of one shape, refusing probabilities and logits."""
-    predicted, truth = _whole_numbers("prediction", pred), _whole_numbers("target", target)
-    if predicted.shape != truth.shape:
-        raise GridMismatchError(
-            "prediction",
-            found=f"shape {predicted.shape}",
-            expected=f"the target's shape {truth.shape}",
-            remedy="Bring the prediction back to the grid of the label map.",
-        )
-    return predicted, truth
-
-
-def _whole_numbers(where: str, labels: LabelMap) -> _Array:
-    is_float = isinstance(labels, Tensor) and labels.is_floating_point()
-    # numpy has no bfloat16, so a tensor is asked before it is converted.
-    if not is_float:
-        array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-        if array.dtype.kind in "biu":
-            return array
-    raise UsageError(
-        where,
-        found=f"labels of type {labels.dtype}",
-        expected="whole numbers",
-        remedy="Give label maps; of logits take the argmax over classes first.",
-    )
-
-
-def _labels(where: str, values: _Array, num_classes: int) -> NDArray[np.uint8]:
-    """Return values as uint8 after checking that each is a label."""
-    if not 1 <= num_classes <= IGNORE_INDEX:
+    ``published`` takes the spacing back to front: the authors index (z, y, x) and pass
+    SimpleITK's (x, y, z) spacing with it, which on our (i, j, k) gives k the spacing of i.
+    DeepMind's tables do not change when axes trade places.
+    """
+    refuse_spacing(spacing_mm)
+    if protocol not in SURFACE_PROTOCOLS:
         raise UsageError(
-            "num_classes",
-            found=str(num_classes),
-            expected=f"1 to {IGNORE_INDEX}",
-            remedy="Count the labels, background included.",
+            "protocol",
+            found=protocol,
+            expected=f"one of {', '.join(SURFACE_PROTOCOLS)}",
+            remedy="Correct this argument.",
         )
-    if values.size and not 0 <= values.min() <= values.max() < num_classes:
-        raise UnknownLabelError(
-            where,
-            found=f"labels from {values.min()} to {values.max()} in annotated voxels",
-            expected=f"0 to {num_classes - 1}",
-            remedy="Check num_classes, and that both label maps belong to the same task.",
-        )
-    return values.astype(np.uint8)
-
-
-def _refuse_quantities(
-    spacing_mm: tuple[float, float, float], tolerance_mm: float, protocol: str
-) -> None:
-    if len(spacing_mm) != 3 or not all(0 < step < math.inf for step in spacing_mm):
-        where, found, expected = "spacing_mm", str(spacing_mm), "three positive lengths in mm"
-    elif not 0 <= tolerance_mm < math.inf:
-        where, found, expected = "tolerance_mm", str(tolerance_mm), "0 mm or more"
-    elif protocol not in SURFACE_PROTOCOLS:
-        where, found, expected = "protocol", protocol, f"one of {', '.join(SURFACE_PROTOCOLS)}"
+    predicted, truth = comparable(pred, target, num_classes)
+    slices = annotated_slices(truth).to(truth.device)
+    if protocol == "slice":
+        spacing: tuple[float, ...] = spacing_mm[:2]
+        scored = [one[..., slices].movedim(-1, 0) for one in (predicted, truth)]
     else:
-        return
-    raise UsageError(where, found=found, expected=expected, remedy="Correct this argument.")
-
-
-def _refuse_without_slices(target: _Array) -> None:
-    if target.ndim == 3 and annotated_slices(target).size:
-        return
-    raise UsageError(
-        "target",
-        found=f"no annotated slice in shape {target.shape}",
-        expected=f"(I, J, K) with at least one axial slice [:, :, k] free of {IGNORE_INDEX}",
-        remedy="Check that k is the axial axis, or leave this case out.",
+        spacing = spacing_mm if protocol == "volume" else spacing_mm[::-1]
+        known = truth != IGNORE_INDEX
+        if protocol == "volume":
+            known = torch.zeros_like(truth, dtype=torch.bool)
+            known[..., slices] = True
+        scored = [torch.where(known, one, 0) for one in (predicted, truth)]
+    names = ("prediction", "target")
+    maps = [as_labels(name, one, num_classes) for name, one in zip(names, scored, strict=True)]
+    if skip_background:
+        # The slices stay: their heights are known by their number.
+        maps = _cropped(maps, axes=(1, 2) if protocol == "slice" else (0, 1, 2))
+    ours, theirs = (
+        surface_elements(one, spacing, num_classes=num_classes, skip_background=skip_background)
+        for one in maps
     )
+    return ours, theirs, spacing
+
+
+def _cropped(maps: list[Tensor], *, axes: tuple[int, ...]) -> list[Tensor]:
+    """Return the part of both maps that holds all foreground of either."""
+    foreground = (maps[0] != 0) | (maps[1] != 0)
+    for axis in axes:
+        others = [other for other in (0, 1, 2) if other != axis]
+        found = foreground.any(others[1]).any(others[0]).nonzero().flatten()
+        if len(found):
+            first, count = int(found[0]), int(found[-1] - found[0]) + 1
+            maps = [one.narrow(axis, first, count) for one in maps]
+    return maps
+
+
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    # 0 / 0 is NaN, as it should be for a class in neither map.
+    return part.to(torch.float64) / whole.to(torch.float64)

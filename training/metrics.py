@@ -1,13 +1,15 @@
 """Scores over many cases as torchmetrics classes that only add up :mod:`training.functional`."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Module
 from torchmetrics import Metric
 
-from .functional import LabelMap, SurfaceProtocol, dice_per_class, surface_dice_per_class
+from .functional import SurfaceProtocol, dice_per_class, surface_dice_per_class
+from .label_maps import LabelMap
 
 _STEPS = 2.0**40
 """Scores are rounded to multiples of 1 / _STEPS, whose float64 sums have no rounding error up to
@@ -24,6 +26,9 @@ class _MeanPerClass(Metric):
     full_state_update = False
     higher_is_better = True
     is_differentiable = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+    plot_legend_name = "Label"
     total: Tensor
     cases: Tensor
 
@@ -42,6 +47,10 @@ class _MeanPerClass(Metric):
         """Return the mean over the foreground classes that have a score, NaN without any."""
         scores: Tensor = self.compute()
         return scores[1:].nanmean()
+
+    def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:  # noqa: ANN401
+        """Plot the scores, or those of ``val``; see :meth:`torchmetrics.Metric.plot`."""
+        return self._plot(val, ax)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Module:
         """Follow the model to its device but not to its dtype.

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader
 from saros_hf.labels import Task
 
 from .module import SarosSegmenter
-from .report import label_rows
+from .score_table import text_rows
 from .scores import Score, case_mean
 
 
@@ -51,7 +51,7 @@ def model_card(segmenter: SarosSegmenter, scores: Sequence[Score], *, trained_on
     text = template.render(
         task=task,
         trained_on=trained_on,
-        rows=label_rows(scores, task),
+        rows=text_rows(scores, task),
         spec=spec,
         network=f"{segmenter.hparams['architecture']} with {segmenter.hparams['encoder_name']}",
     )

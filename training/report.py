@@ -1,10 +1,10 @@
-"""One self-contained HTML page: scores, training curves, pictures of test cases."""
+"""One self-contained HTML page: scores, training curves, pictures of cases."""
 
 import base64
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,14 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from saros_hf.files import write_atomically
-from saros_hf.labels import Task, colours, display_name, labels
+from saros_hf.labels import Task
 from saros_hf.volume import Volume, annotated_slices
 
 from .pictures import Plane, middle_coronal, overlay_png, to_png
-from .scores import Score, case_mean, summarise
+from .score_boxes import score_boxes_png
+from .score_table import text_rows
+from .scores import Score, case_mean
+from .summary import GroupMean, worst_cases
 
 
 @dataclass(frozen=True)
@@ -37,45 +40,30 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class LabelRow:
-    """One line of the table of scores, as text.
-
-    Attributes:
-        cases: Cases that have the label in truth or prediction: those the means are over.
-        in_truth: Cases that have it in the truth; in the others it scores 0.
-    """
-
-    name: str
-    colour: str
-    dice: str
-    dice_sd: str
-    nsd: str
-    nsd_sd: str
-    cases: int
-    in_truth: int
-
-
-@dataclass(frozen=True)
 class Report:
     """What the page shows.
 
     Attributes:
         title: Heading of the page.
         task: Which label map was predicted.
-        scores: Of every test case.
-        epochs: Course of the training.
-        pictures: Of test cases.
+        scores: Of every case.
+        pictures: Of some cases.
         settings: How it was made, by name.
-        synthetic: Say in large letters that no patient is involved.
+        synthetic: Say in large letters that no patient is involved, and leave the paper out.
+        epochs: Course of the training, if there was one.
+        groups: Means of groups of cases, by what they are grouped by.
+        missing: Cases that were scored as empty for want of a prediction.
     """
 
     title: str
     task: Task
     scores: Sequence[Score]
-    epochs: Sequence[Epoch]
     pictures: Sequence[Picture]
     settings: Mapping[str, str]
     synthetic: bool
+    epochs: Sequence[Epoch] = ()
+    groups: Mapping[str, Sequence[GroupMean]] = field(default_factory=dict)
+    missing: Sequence[str] = ()
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -86,35 +74,14 @@ def write_report(path: Path, report: Report) -> None:
     text = page.render(
         report=report,
         figures=_key_figures(report.scores),
-        rows=label_rows(report.scores, report.task),
-        curves=_base64(_curves_png(report.epochs)),
+        rows=text_rows(report.scores, report.task),
+        boxes=_base64(score_boxes_png(report.scores, report.task)),
+        curves=_base64(_curves_png(report.epochs)) if report.epochs else "",
+        worst=worst_cases(report.scores),
+        number=_number,
     )
     with write_atomically(path) as aside:
         aside.write_text(text, encoding="utf-8")
-
-
-def label_rows(scores: Sequence[Score], task: Task) -> list[LabelRow]:
-    """Return one row per label that has a score."""
-    found = {(s.label, s.metric, s.protocol): s for s in summarise(scores)}
-    truth = [score for score in scores if score.metric == "truth_ml"]
-    rows = []
-    for label in labels(task)[1:]:
-        name = label.name.lower()
-        dice, nsd = found[name, "dice", "annotated"], found[name, "nsd", "slice"]
-        if dice.cases:
-            rows.append(
-                LabelRow(
-                    name=display_name(label),
-                    colour=colours(task)[label],
-                    dice=_number(dice.mean),
-                    dice_sd=_number(dice.std),
-                    nsd=_number(nsd.mean),
-                    nsd_sd=_number(nsd.std),
-                    cases=dice.cases,
-                    in_truth=sum(s.label == name and s.value > 0 for s in truth),
-                )
-            )
-    return rows
 
 
 def case_picture(
@@ -146,7 +113,7 @@ def _key_figures(scores: Sequence[Score]) -> list[tuple[str, str]]:
     return [
         (_number(case_mean(scores, "dice")), "mean Dice over the labels present, mean over cases"),
         (_number(case_mean(scores, "nsd")), "mean NSD at 3 mm, likewise"),
-        (str(len(cases)), "test cases"),
+        (str(len(cases)), "cases"),
     ]
 
 

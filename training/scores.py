@@ -13,7 +13,9 @@ from saros_hf.files import write_atomically
 
 from .functional import SurfaceProtocol
 
-MetricName: TypeAlias = Literal["dice", "nsd", "truth_ml", "predicted_ml"]
+MetricName: TypeAlias = Literal[
+    "dice", "nsd", "precision", "recall", "assd_mm", "truth_ml", "predicted_ml"
+]
 ScoreProtocol: TypeAlias = Literal["annotated", "slice", "volume", "published"]
 
 COLUMNS = ("case", "label", "metric", "protocol", "value")
@@ -26,10 +28,12 @@ class Score:
     Attributes:
         case_id: Name of the case.
         label: Name as in :func:`saros_hf.labels.label_names`.
-        metric: ``dice``; ``nsd`` at 3 mm; ``truth_ml`` and ``predicted_ml``, the volume of the
+        metric: ``dice``; ``nsd`` at 3 mm; ``precision``; ``recall``; ``assd_mm``, the average
+            symmetric surface distance; ``truth_ml`` and ``predicted_ml``, the volume of the
             label's annotated voxels in millilitres, 0 where the map lacks it.
-        protocol: For ``nsd`` one of the surface protocols, otherwise ``annotated``.
-        value: NaN for ``dice`` and ``nsd`` if neither map has the label, 0 if only one has it.
+        protocol: For ``nsd`` and ``assd_mm`` a surface protocol, otherwise ``annotated``.
+        value: But for volumes NaN if neither map has the label, and 0 if only one has it,
+            infinite for ``assd_mm``.
     """
 
     case_id: str
@@ -37,27 +41,6 @@ class Score:
     metric: MetricName
     protocol: ScoreProtocol
     value: float
-
-
-@dataclass(frozen=True)
-class LabelSummary:
-    """One metric of one label over cases.
-
-    Attributes:
-        label: Name of the label.
-        metric: As in :class:`Score`.
-        protocol: As in :class:`Score`.
-        mean: Mean over the cases that have a value, NaN without any.
-        std: Sample standard deviation over the same cases, NaN for fewer than two.
-        cases: Number of cases that have a value.
-    """
-
-    label: str
-    metric: MetricName
-    protocol: ScoreProtocol
-    mean: float
-    std: float
-    cases: int
 
 
 def write_metrics(path: Path, scores: Iterable[Score]) -> None:
@@ -92,22 +75,6 @@ def read_metrics(path: Path) -> list[Score]:
     if not rows or tuple(rows[0]) != COLUMNS:
         raise _no_score(path, rows[0] if rows else [])
     return [_score(row, f"{path}, line {line}") for line, row in enumerate(rows[1:], start=2)]
-
-
-def summarise(scores: Iterable[Score]) -> list[LabelSummary]:
-    """Return mean, deviation and number of cases of each label, metric and protocol.
-
-    The mean per label over cases is how the paper's Table 4 was averaged.
-    """
-    groups: dict[tuple[str, MetricName, ScoreProtocol], list[float]] = {}
-    for score in scores:
-        values = groups.setdefault((score.label, score.metric, score.protocol), [])
-        if not math.isnan(score.value):
-            values.append(score.value)
-    return [
-        LabelSummary(*group, _mean(values), _sample_deviation(values), len(values))
-        for group, values in groups.items()
-    ]
 
 
 def case_mean(
@@ -173,7 +140,3 @@ def _no_score(where: str | Path, row: list[str]) -> TableError:
 
 def _mean(values: list[float]) -> float:
     return statistics.fmean(values) if values else math.nan
-
-
-def _sample_deviation(values: list[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else math.nan

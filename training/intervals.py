@@ -1,0 +1,49 @@
+"""How sure a mean over cases is: bootstrap intervals."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over cases and its 95% interval; NaN without a value."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap(values: NDArray[np.float64], *, seed: int = 0) -> tuple[list[Interval], Interval]:
+    """Return the interval of each label's mean, and that of the mean over labels.
+
+    Cases are drawn with replacement, all labels of a case together; the percentile method of
+    Efron and Tibshirani, "An Introduction to the Bootstrap", chapter 13.
+
+    Args:
+        values: (cases, labels), NaN where a case has no value.
+        seed: Of the draws.
+    """
+    cases = len(values)
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(cases, np.full(cases, 1 / cases), RESAMPLES).astype(np.float64)
+    weights = np.concatenate([np.ones((1, cases)), drawn])
+    sums, counts = weights @ np.nan_to_num(values), weights @ ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        means = sums / counts
+    labels = [_interval(column) for column in means.T]
+    present = ~np.isnan(means[0])
+    # A resample may leave out every case of a rare label.
+    macro = np.nanmean(means[:, present], axis=1) if present.any() else means[:, 0]
+    return labels, _interval(macro)
+
+
+def _interval(means: NDArray[np.float64]) -> Interval:
+    resampled = means[1:][~np.isnan(means[1:])]
+    if not resampled.size:
+        return Interval(float(means[0]), np.nan, np.nan)
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return Interval(float(means[0]), float(low), float(high))
