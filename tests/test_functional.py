@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from saros_hf.errors import GridMismatchError, UnknownLabelError, UsageError
 from training.functional import (
-    SurfaceProtocol,
     average_surface_distance_per_class,
     confusion_matrix,
     dice_per_class,
@@ -23,6 +22,7 @@ from training.functional import (
     volume_difference_per_class,
 )
 from training.label_maps import LabelMap
+from training.protocols import SurfaceProtocol
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import SimpleITK
 import surface_distance
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
@@ -18,11 +17,13 @@ from saros_hf.case_files import find_cases
 from saros_hf.nifti import read_mask
 from saros_hf.volume import annotated_slices
 from training.functional import (
-    SurfaceProtocol,
     average_surface_distance_per_class,
     surface_dice_per_class,
 )
-from training.surfaces import nearest_mm, surface_elements, within_reach
+from training.protocols import SurfaceProtocol
+from training.reach import nearest_mm, within_reach
+from training.ruler import Ruler
+from training.surfaces import surface_elements
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
 
@@ -110,7 +111,7 @@ def label_maps(draw: st.DrawFn) -> tuple[Array, Array]:
     spacing=st.sampled_from([(1.0, 1.0, 5.0), (0.75, 1.5, 3.0), (0.7, 0.9, 1.0), (3.0, 0.1, 0.6)]),
     tolerance=st.sampled_from([0.0, 1.0, 1.5, 3.0, 40.0]),
 )
-@settings(max_examples=350, deadline=None)
+@settings(max_examples=700, deadline=None)
 def test_equals_deepmind(
     maps: tuple[Array, Array], spacing: Spacing, tolerance: float, protocol: SurfaceProtocol
 ) -> None:
@@ -127,6 +128,53 @@ def test_equals_deepmind_on_shapes_far_from_each_other(protocol: SurfaceProtocol
     target[..., 2], pred[:, :12, 2] = 3, 3
     target[..., 3] = 255
     assert_equals_deepmind(pred, target, (1.5, 1.0, 5.0), 3.0, protocol)
+
+
+def _hard_cases() -> dict[str, tuple[Array, Array]]:
+    empty = np.zeros((9, 8, 5), np.uint8)
+
+    def filled(*pieces: tuple[slice | int, ...], base: Array = empty) -> Array:
+        array = base.copy()
+        for label, piece in enumerate(pieces, start=1):
+            array[piece] = label
+        return array
+
+    every = slice(None)
+    one, next_to_it = filled((4, 4, 2)), filled((5, 4, 2))
+    sheet = filled((3, every, every), (every, 2, every))
+    edge = filled((0, every, every), (every, 7, every), (every, every, 4))
+    return {
+        "single voxels side by side": (one, next_to_it),
+        "single voxels corner to corner": (one, filled((5, 5, 3))),
+        "empty prediction": (empty, sheet),
+        "empty truth": (sheet, empty),
+        "both empty": (empty, empty),
+        "both full": (filled((every,) * 3), filled((every,) * 3)),
+        "full and single": (filled((every,) * 3), one),
+        "identical": (sheet, sheet.copy()),
+        "thin sheets": (sheet, np.roll(sheet, 1, axis=0)),
+        "objects at the edge": (edge, edge[::-1, ::-1, ::-1].copy()),
+        "labels that touch": (
+            filled((slice(0, 4),), (slice(4, 9),)),
+            filled((slice(0, 5),), (slice(5, 9),)),
+        ),
+        "one slice": (one[..., 2:3], next_to_it[..., 2:3]),
+        "4 voxels apart": (filled((0, 4, 2)), filled((4, 4, 2))),
+    }
+
+
+@pytest.mark.parametrize("name", _hard_cases())
+@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+def test_equals_deepmind_on_hard_cases(name: str, protocol: SurfaceProtocol) -> None:
+    """Also with the tolerance exactly on a distance: 4 x 0.75 mm, 3 x 1 mm, a diagonal of 5 mm."""
+    pred, target = _hard_cases()[name]
+    for spacing, tolerance in (
+        ((0.75, 0.75, 5.0), 3.0),
+        ((1.0, 1.0, 3.0), 3.0),
+        ((3.0, 4.0, 5.0), 5.0),
+        ((0.1, 0.2, 0.3), 0.3),
+    ):
+        assert_equals_deepmind(pred, target, spacing, tolerance, protocol)
 
 
 @pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
@@ -163,15 +211,18 @@ def test_equals_deepmind_on_whole_cases(phantoms: Path, protocol: SurfaceProtoco
 def test_the_search_tree_finds_what_the_steps_find(
     maps: tuple[Array, Array], tolerance: float
 ) -> None:
-    spacing = (0.7, 0.9, 1.3)
-    pred, target = (torch.from_numpy(np.where(one == 255, 0, one)) for one in maps)
+    ruler = Ruler((0.7, 0.9, 1.3), tolerance)
     ours, theirs = (
-        surface_elements(one, spacing, num_classes=4, skip_background=False)
-        for one in (pred, target)
+        surface_elements(
+            np.where(one == 255, 0, one).astype(np.uint8),
+            ruler,
+            num_classes=4,
+            skip_background=False,
+        )
+        for one in maps
     )
-    reached = within_reach(ours, theirs, spacing_mm=spacing, tolerance_mm=tolerance)
-    distances = nearest_mm(ours, theirs, spacing_mm=spacing)
-    assert torch.equal(reached, distances <= tolerance)
+    reached = within_reach(ours, theirs, ruler)
+    assert np.array_equal(reached, nearest_mm(ours, theirs, ruler) <= tolerance)
 
 
 @given(maps=label_maps())
@@ -195,10 +246,9 @@ def test_average_distance_equals_deepminds(maps: tuple[Array, Array]) -> None:
 
 
 def sizes(mask: Array, spacing: Spacing) -> float:
-    elements = surface_elements(
-        torch.from_numpy(mask.astype(np.uint8)), spacing, num_classes=2, skip_background=True
-    )
-    return float(elements.size_per_label(2)[1])
+    ruler = Ruler(spacing, 0.0)
+    elements = surface_elements(mask.astype(np.uint8), ruler, num_classes=2, skip_background=True)
+    return float(elements.size_per_label(ruler, 2)[1])
 
 
 def test_cube_of_one_voxel_by_hand() -> None:

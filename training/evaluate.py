@@ -21,8 +21,8 @@ from saros_hf.progress import OnProgress
 from saros_hf.volume import Volume
 
 from .evaluation import score_case
-from .functional import SURFACE_PROTOCOLS, SurfaceProtocol
 from .predictions import find_predictions
+from .protocols import SURFACE_PROTOCOLS, SurfaceProtocol
 from .scores import Score, read_metrics, write_metrics
 
 _VERSION = "1"

@@ -11,13 +11,13 @@ from saros_hf.labels import Task, label_names, num_classes
 from saros_hf.volume import Volume
 
 from .functional import (
-    SurfaceProtocol,
     average_surface_distance_per_class,
     confusion_matrix,
     dice_of,
     precision_of,
     surface_dice_per_class,
 )
+from .protocols import SurfaceProtocol
 from .scores import (
     MetricName,
     Score,

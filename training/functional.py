@@ -7,8 +7,8 @@ evaluation, from which the paper's Table 4 comes.
 """
 
 import math
-from typing import Literal, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,10 +16,8 @@ from saros_hf.errors import UsageError
 from saros_hf.labels import IGNORE_INDEX
 
 from .label_maps import LabelMap, annotated_slices, as_labels, comparable, refuse_spacing
-from .surfaces import SurfaceElements, nearest_mm, surface_elements, within_reach
-
-SurfaceProtocol: TypeAlias = Literal["slice", "volume", "published"]
-SURFACE_PROTOCOLS: tuple[SurfaceProtocol, ...] = ("slice", "volume", "published")
+from .protocols import SurfaceProtocol, both_surfaces, ruler_of
+from .reach import nearest_mm, within_reach
 
 
 def confusion_matrix(pred: LabelMap, target: LabelMap, *, num_classes: int = 14) -> Tensor:
@@ -39,11 +37,17 @@ def confusion_matrix(pred: LabelMap, target: LabelMap, *, num_classes: int = 14)
         UsageError: The labels are no whole numbers.
     """
     predicted, truth = comparable(pred, target, num_classes)
+    # Slices without annotation first, as looking at every voxel of them costs the most.
+    axes = tuple(range(1, truth.ndim))
     annotated = truth != IGNORE_INDEX
-    predicted = as_labels("prediction", predicted[annotated], num_classes)
-    truth = as_labels("target", truth[annotated], num_classes)
-    pairs = truth.to(torch.int32) * num_classes + predicted
-    counts = torch.bincount(pairs, minlength=num_classes**2).cpu()
+    kept = np.flatnonzero(annotated.any(axis=axes))
+    predicted, truth, annotated = predicted[kept], truth[kept], annotated[kept]
+    if not annotated.all():
+        predicted, truth = predicted[annotated], truth[annotated]
+    predicted = as_labels("prediction", predicted, num_classes)
+    truth = as_labels("target", truth, num_classes)
+    pairs = truth.astype(np.int16) * num_classes + predicted
+    counts = torch.bincount(torch.from_numpy(pairs.ravel()), minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 
 
@@ -141,15 +145,15 @@ def surface_dice_per_class(
             expected="0 mm or more",
             remedy="Correct this argument.",
         )
-    ours, theirs, spacing = _both_surfaces(
-        pred, target, spacing_mm, num_classes, protocol, skip_background=not include_background
+    ruler = ruler_of(spacing_mm, tolerance_mm, protocol)
+    pair = both_surfaces(
+        pred, target, ruler, num_classes, protocol, skip_background=not include_background
     )
-    within, whole = torch.zeros(2, num_classes, dtype=torch.float64)
-    for one, other in ((ours, theirs), (theirs, ours)):
-        reached = within_reach(one, other, spacing_mm=spacing, tolerance_mm=tolerance_mm)
-        within += one.size_per_label(num_classes, reached).cpu()
-        whole += one.size_per_label(num_classes).cpu()
-    return _ratio(within, whole)
+    within, whole = np.zeros((2, num_classes))
+    for one, other in (pair, pair[::-1]):
+        within += one.size_per_label(ruler, num_classes, within_reach(one, other, ruler))
+        whole += one.size_per_label(ruler, num_classes)
+    return _ratio(torch.from_numpy(within), torch.from_numpy(whole))
 
 
 def average_surface_distance_per_class(
@@ -173,78 +177,21 @@ def average_surface_distance_per_class(
         Shape (num_classes,), float64; NaN where a class is in neither map, infinite where it is
         in one of them only.
     """
-    ours, theirs, spacing = _both_surfaces(
-        pred, target, spacing_mm, num_classes, protocol, skip_background=not include_background
+    ruler = ruler_of(spacing_mm, 0.0, protocol)
+    pair = both_surfaces(
+        pred, target, ruler, num_classes, protocol, skip_background=not include_background
     )
     heights = None
     if protocol == "slice":
-        truth = comparable(pred, target, num_classes)[1]
-        heights = annotated_slices(truth).to(torch.float64) * spacing_mm[2]
-    total, whole = torch.zeros(2, num_classes, dtype=torch.float64)
-    for one, other in ((ours, theirs), (theirs, ours)):
-        distances = nearest_mm(one, other, spacing_mm=spacing, heights_mm=heights)
-        total += one.size_per_label(num_classes, distances.to(one.sizes.device)).cpu()
-        whole += one.size_per_label(num_classes).cpu()
-    return _ratio(total, whole)
-
-
-def _both_surfaces(
-    pred: LabelMap,
-    target: LabelMap,
-    spacing_mm: tuple[float, float, float],
-    num_classes: int,
-    protocol: SurfaceProtocol,
-    *,
-    skip_background: bool,
-) -> tuple[SurfaceElements, SurfaceElements, tuple[float, ...]]:
-    """Return the surfaces of both maps under a protocol, and the spacing that goes with them.
-
-    ``published`` takes the spacing back to front: the authors index (z, y, x) and pass
-    SimpleITK's (x, y, z) spacing with it, which on our (i, j, k) gives k the spacing of i.
-    DeepMind's tables do not change when axes trade places.
-    """
-    refuse_spacing(spacing_mm)
-    if protocol not in SURFACE_PROTOCOLS:
-        raise UsageError(
-            "protocol",
-            found=protocol,
-            expected=f"one of {', '.join(SURFACE_PROTOCOLS)}",
-            remedy="Correct this argument.",
-        )
-    predicted, truth = comparable(pred, target, num_classes)
-    slices = annotated_slices(truth).to(truth.device)
-    if protocol == "slice":
-        spacing: tuple[float, ...] = spacing_mm[:2]
-        scored = [one[..., slices].movedim(-1, 0) for one in (predicted, truth)]
-    else:
-        spacing = spacing_mm if protocol == "volume" else spacing_mm[::-1]
-        known = truth != IGNORE_INDEX
-        if protocol == "volume":
-            known = torch.zeros_like(truth, dtype=torch.bool)
-            known[..., slices] = True
-        scored = [torch.where(known, one, 0) for one in (predicted, truth)]
-    names = ("prediction", "target")
-    maps = [as_labels(name, one, num_classes) for name, one in zip(names, scored, strict=True)]
-    if skip_background:
-        # The slices stay: their heights are known by their number.
-        maps = _cropped(maps, axes=(1, 2) if protocol == "slice" else (0, 1, 2))
-    ours, theirs = (
-        surface_elements(one, spacing, num_classes=num_classes, skip_background=skip_background)
-        for one in maps
-    )
-    return ours, theirs, spacing
-
-
-def _cropped(maps: list[Tensor], *, axes: tuple[int, ...]) -> list[Tensor]:
-    """Return the part of both maps that holds all foreground of either."""
-    foreground = (maps[0] != 0) | (maps[1] != 0)
-    for axis in axes:
-        others = [other for other in (0, 1, 2) if other != axis]
-        found = foreground.any(others[1]).any(others[0]).nonzero().flatten()
-        if len(found):
-            first, count = int(found[0]), int(found[-1] - found[0]) + 1
-            maps = [one.narrow(axis, first, count) for one in maps]
-    return maps
+        slices = annotated_slices(comparable(pred, target, num_classes)[1])
+        heights = slices.astype(np.float64) * spacing_mm[2]
+    total, whole = np.zeros((2, num_classes))
+    for one, other in (pair, pair[::-1]):
+        distances = nearest_mm(one, other, ruler, heights_mm=heights)
+        weighted = one.sizes(ruler) * distances
+        total += np.bincount(one.labels, weights=weighted, minlength=num_classes)
+        whole += one.size_per_label(ruler, num_classes)
+    return _ratio(torch.from_numpy(total), torch.from_numpy(whole))
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""Label maps that can be compared: checked, as tensors on one device."""
+"""Label maps that can be compared: checked, as numpy arrays with the axial slices in front."""
 
 import math
 from typing import Any, TypeAlias
 
-import torch
+import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,8 +16,10 @@ _MOST_CLASSES = 62
 """Of which surfaces are found at once: bits of a whole number."""
 
 
-def comparable(pred: LabelMap, target: LabelMap, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Return both as tensors of one shape on the device of ``target``.
+def comparable(
+    pred: LabelMap, target: LabelMap, num_classes: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return both as arrays of one shape, the last axis in front: (K, I, J) of (I, J, K).
 
     Raises:
         GridMismatchError: The shapes differ.
@@ -34,21 +36,23 @@ def comparable(pred: LabelMap, target: LabelMap, num_classes: int) -> tuple[Tens
     if predicted.shape != truth.shape:
         raise GridMismatchError(
             "prediction",
-            found=f"shape {tuple(predicted.shape)}",
-            expected=f"the target's shape {tuple(truth.shape)}",
+            found=f"shape {predicted.shape}",
+            expected=f"the target's shape {truth.shape}",
             remedy="Bring the prediction back to the grid of the label map.",
         )
-    return predicted.to(truth.device), truth
+    if not truth.ndim:
+        return predicted.reshape(1), truth.reshape(1)
+    return np.moveaxis(predicted, -1, 0), np.moveaxis(truth, -1, 0)
 
 
-def as_labels(where: str, values: Tensor, num_classes: int) -> Tensor:
+def as_labels(where: str, values: NDArray[Any], num_classes: int) -> NDArray[np.uint8]:
     """Return values as uint8.
 
     Raises:
         UnknownLabelError: One of them is no label.
     """
-    if values.numel():
-        low, high = (int(one) for one in torch.aminmax(values))
+    if values.size:
+        low, high = values.min(), values.max()
         if not 0 <= low <= high < num_classes:
             raise UnknownLabelError(
                 where,
@@ -56,22 +60,22 @@ def as_labels(where: str, values: Tensor, num_classes: int) -> Tensor:
                 expected=f"0 to {num_classes - 1}",
                 remedy="Check num_classes, and that both label maps belong to the same task.",
             )
-    return values.to(torch.uint8)
+    return values.astype(np.uint8, copy=False)
 
 
-def annotated_slices(target: Tensor) -> Tensor:
-    """Return the k of every slice (I, J, K) that has no 255, on the CPU.
+def annotated_slices(truth: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the k of every slice (K, I, J) that has no 255.
 
     Raises:
         UsageError: There is none.
     """
-    if target.ndim == 3:
-        found = (target != IGNORE_INDEX).all(0).all(0).nonzero().flatten().cpu()
-        if len(found):
+    if truth.ndim == 3:
+        found = np.flatnonzero((truth != IGNORE_INDEX).all(axis=(1, 2)))
+        if found.size:
             return found
     raise UsageError(
         "target",
-        found=f"no annotated slice in shape {tuple(target.shape)}",
+        found=f"no annotated slice in shape {(*truth.shape[1:], len(truth))}",
         expected=f"(I, J, K) with at least one axial slice [:, :, k] free of {IGNORE_INDEX}",
         remedy="Check that k is the axial axis, or leave this case out.",
     )
@@ -92,21 +96,15 @@ def refuse_spacing(spacing_mm: tuple[float, float, float]) -> None:
         )
 
 
-def _whole_numbers(where: str, labels: LabelMap) -> Tensor:
-    if not isinstance(labels, Tensor) and labels.dtype.kind in "biu":
-        # torch knows few unsigned types, and no negative strides.
-        narrow = labels if labels.dtype.kind != "u" or labels.itemsize == 1 else labels.astype(int)
-        return torch.from_numpy(narrow if _is_plain(narrow) else narrow.copy())
-    if isinstance(labels, Tensor) and not labels.is_floating_point() and not labels.is_complex():
-        wide = labels.dtype in (torch.uint16, torch.uint32, torch.uint64)
-        return labels.detach().to(torch.int64) if wide else labels.detach()
+def _whole_numbers(where: str, labels: LabelMap) -> NDArray[Any]:
+    # numpy has no bfloat16, so a tensor is asked before it is converted.
+    if not (isinstance(labels, Tensor) and labels.is_floating_point()):
+        array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+        if array.dtype.kind in "biu":
+            return array
     raise UsageError(
         where,
         found=f"labels of type {labels.dtype}",
         expected="whole numbers",
         remedy="Give label maps; of logits take the argmax over classes first.",
     )
-
-
-def _is_plain(array: NDArray[Any]) -> bool:
-    return array.flags.writeable and min(array.strides, default=0) >= 0

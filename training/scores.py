@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, cast, get_args
 from saros_hf.errors import MissingFileError, TableError, UsageError
 from saros_hf.files import write_atomically
 
-from .functional import SurfaceProtocol
+from .protocols import SurfaceProtocol
 
 MetricName: TypeAlias = Literal[
     "dice", "nsd", "precision", "recall", "assd_mm", "truth_ml", "predicted_ml"

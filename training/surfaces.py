@@ -6,215 +6,164 @@ whose 2x2 (2x2x2) neighbouring voxels do not all agree. Which of them belong to 
 element's neighbour code, and a table gives the length or area that a code stands for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from typing import TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 # Only its tables: its own distances need np.Inf, gone since numpy 2, and scipy.ndimage.filters.
 from surface_distance import lookup_tables
-from torch import Tensor
-from torch.nn import functional
+
+from .ruler import Ruler
 
 NO_LABEL = 255
 """What lies outside the array: it belongs to no label, not even to the background."""
 
-_FAR_MM = 1e6
-_MOST_OFFSETS = 6000
+_Found: TypeAlias = tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.uint8]]
+"""Of elements, the row of their corner, the label and the code."""
+
+_CODES = 256
 
 
 @dataclass(frozen=True, eq=False)
 class SurfaceElements:
-    """The surfaces of every label of a map.
+    """The surfaces of every label of a map, voxel corners numbered as its padded voxels are.
 
     Attributes:
-        corners: (N, axes) index of each voxel corner where labels meet; corner 0 lies before
-            voxel 0.
+        shape: Of the padded map.
+        places: (N,) number of each corner where labels meet.
         bits: (N,) whole number whose bit l is set if label l has an element there.
-        at: (E,) row of ``corners`` of each element.
+        at: (E,) index into ``places`` of each element.
         labels: (E,) its label.
-        sizes: (E,) its length in mm or area in mm2, float64.
+        codes: (E,) its neighbour code.
     """
 
-    corners: Tensor
-    bits: Tensor
-    at: Tensor
-    labels: Tensor
-    sizes: Tensor
+    shape: tuple[int, ...]
+    places: NDArray[np.intp]
+    bits: NDArray[np.signedinteger]
+    at: NDArray[np.intp]
+    labels: NDArray[np.uint8]
+    codes: NDArray[np.uint8]
 
-    def size_per_label(self, num_classes: int, chosen: Tensor | None = None) -> Tensor:
+    def sizes(self, ruler: Ruler) -> NDArray[np.float64]:
+        """Return the length in mm or area in mm2 of each element."""
+        return _tables(ruler.spacing_mm)[1][self.codes]
+
+    def size_per_label(
+        self, ruler: Ruler, num_classes: int, chosen: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float64]:
         """Return the summed size of each label's elements, or of the ``chosen`` ones."""
-        sizes = self.sizes if chosen is None else self.sizes * chosen
-        return torch.bincount(self.labels, weights=sizes, minlength=num_classes)
+        kinds = self.labels.astype(np.uint16) * _CODES + self.codes
+        if chosen is not None:
+            kinds = kinds[chosen]
+        # Counted before they are added up: exact, and the same in any order.
+        counts = np.bincount(kinds, minlength=num_classes * _CODES).reshape(num_classes, _CODES)
+        table = _tables(ruler.spacing_mm)[1]
+        summed: NDArray[np.float64] = counts[:, : len(table)] @ table
+        return summed
 
 
 def surface_elements(
-    maps: Tensor, spacing_mm: Sequence[float], *, num_classes: int, skip_background: bool
+    labels: NDArray[np.uint8], ruler: Ruler, *, num_classes: int, skip_background: bool
 ) -> SurfaceElements:
-    """Return the surfaces of each label of a uint8 map.
+    """Return the surfaces of each label of a map.
 
     Args:
-        maps: (I, J, K), or slices (S, I, J) that are looked at one by one in 2-D.
-        spacing_mm: Three values for surfaces, two for contours of slices.
+        labels: (K, I, J), three axes, of which the last ones are measured.
+        ruler: Decides on these axes, and on the margin.
         num_classes: Labels that count are below it.
         skip_background: Leave out label 0.
     """
-    axes = tuple(range(3 - len(spacing_mm), 3))
-    padded = functional.pad(maps, (1, 1) * len(axes), value=NO_LABEL)
-    corners = _mixed_corners(padded, axes).nonzero()
-    around = _around(padded, corners, axes)
-    kernel, table = _tables(tuple(spacing_mm))
-    sizes = table.to(maps.device)
-    bits = torch.zeros(len(corners), dtype=_bits_dtype(num_classes), device=maps.device)
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
-    present = torch.bincount(around.flatten(), minlength=256).nonzero().flatten().tolist()
-    for label in present:
-        if label >= num_classes or (label == 0 and skip_background):
-            continue
-        code = torch.zeros(len(corners), dtype=torch.uint8, device=maps.device)
-        for neighbour, weight in zip(around, kernel, strict=True):
-            code += (neighbour == label) * weight
-        at = ((code != 0) & (code != len(sizes) - 1)).nonzero().flatten()
-        bits[at] |= 1 << label
-        found.append((at, torch.full_like(at, label), sizes[code[at].to(torch.int64)]))
-    empty = corners.new_empty(0)
-    joined = [torch.cat(parts) for parts in zip(*found, strict=True)] or [
-        empty,
-        empty,
-        sizes.new_empty(0),
+    padded = np.pad(labels, [(n, n) for n in ruler.margin], constant_values=NO_LABEL)
+    steps = [int(np.prod(padded.shape[axis + 1 :])) for axis in ruler.axes]
+    weights = _tables(ruler.spacing_mm)[0]
+    around = [
+        (sum(o * s for o, s in zip(offset, steps, strict=True)), weight)
+        for offset, weight in zip(product((0, 1), repeat=len(steps)), weights, strict=True)
     ]
-    return SurfaceElements(corners, bits, *joined)
+    counted = np.zeros(_CODES, bool)
+    counted[int(skip_background) : num_classes] = True
+    voxels = padded.ravel()
+    faces, edges = _mixed_corners(voxels, steps)
+    found = [*_at_edges(voxels, edges, around, counted)]
+    for at, label, code in _at_faces(voxels, faces, around, counted):
+        found.append((at + len(edges), label, code))
+    places = np.concatenate([edges, faces])
+    bits = np.zeros(len(places), bits_type(num_classes))
+    for at, label, _ in found:
+        bits[at] |= bit_of(label, bits.dtype.type)
+    at, label, code = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return SurfaceElements(padded.shape, places, bits, at, label, code)
 
 
-def within_reach(
-    elements: SurfaceElements,
-    others: SurfaceElements,
-    *,
-    spacing_mm: Sequence[float],
-    tolerance_mm: float,
-) -> Tensor:
-    """Return for each element whether the other map's surface of its label is in reach.
+def _at_edges(
+    voxels: NDArray[np.uint8],
+    places: NDArray[np.intp],
+    around: Sequence[tuple[int, int]],
+    counted: NDArray[np.bool_],
+) -> Iterator[_Found]:
+    """Yield the elements at corners with any voxels around them."""
+    neighbours = [voxels.take(places + shift) for shift, _ in around]
+    for n, own in enumerate(neighbours):
+        # Each label of a corner is dealt with at the first of its voxels.
+        is_first = counted.take(own)
+        for earlier in neighbours[:n]:
+            is_first &= own != earlier
+        at = np.flatnonzero(is_first)
+        label = own.take(at)
+        code = np.full(len(at), around[n][1], np.uint8)
+        for other, (_, weight) in zip(neighbours[n + 1 :], around[n + 1 :], strict=True):
+            code += (other.take(at) == label) * np.uint8(weight)
+        yield at, label, code
 
-    Corners around are asked from near to far until every label has been found, so that maps
-    that agree cost little.
+
+def _at_faces(
+    voxels: NDArray[np.uint8],
+    places: NDArray[np.intp],
+    around: Sequence[tuple[int, int]],
+    counted: NDArray[np.bool_],
+) -> Iterator[_Found]:
+    """Yield the elements at corners with one label below and another one above.
+
+    That is nearly all of the surface of slices that lie alone in an empty volume.
     """
-    if not len(elements.corners) or not len(others.corners):
-        return torch.zeros(len(elements.at), dtype=torch.bool, device=elements.at.device)
-    offsets = _offsets(tuple(spacing_mm), tolerance_mm)
-    if offsets is None:
-        return nearest_mm(elements, others, spacing_mm=spacing_mm) <= tolerance_mm
-    axes = len(spacing_mm)
-    reach = [0] * (3 - axes) + [int(max(abs(o[a]) for o in offsets)) for a in range(axes)]
-    everything = torch.cat([elements.corners, others.corners])
-    low = everything.amin(0) - torch.tensor(reach, device=everything.device)
-    high = everything.amax(0) + torch.tensor(reach, device=everything.device)
-    shape = (high - low + 1).tolist()
-    steps = (shape[1] * shape[2], shape[2], 1)
-    grid = torch.zeros(shape[0] * steps[0], dtype=others.bits.dtype, device=low.device)
-    grid[_flat(others.corners - low, steps)] = others.bits
-    place, wanted = _flat(elements.corners - low, steps), elements.bits
-    rows = torch.arange(len(place), device=low.device)
-    for offset in offsets:
-        shift = sum(o * s for o, s in zip(offset, steps[3 - axes :], strict=True))
-        wanted = wanted & ~grid[place + shift]
-        left = wanted.nonzero().flatten()
-        if len(left) < len(wanted):
-            place, wanted, rows = place[left], wanted[left], rows[left]
-        if not len(rows):
-            break
-    missing = torch.zeros_like(elements.bits)
-    missing[rows] = wanted
-    one = torch.ones((), dtype=missing.dtype, device=missing.device)
-    return (missing[elements.at] & (one << elements.labels.to(missing.dtype))) == 0
+    half = len(around) // 2
+    for side in (around[:half], around[half:]):
+        labels = voxels.take(places + side[0][0])
+        at = np.flatnonzero(counted.take(labels))
+        code = np.uint8(sum(weight for _, weight in side))
+        yield at, labels.take(at), np.full(len(at), code)
 
 
-def nearest_mm(
-    elements: SurfaceElements,
-    others: SurfaceElements,
-    *,
-    spacing_mm: Sequence[float],
-    heights_mm: Tensor | None = None,
-) -> Tensor:
-    """Return how far each element is from the other map's surface of its label, float64.
+def _mixed_corners(
+    voxels: NDArray[np.uint8], steps: Sequence[int]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the corners between two layers of one label each, and all others that are mixed.
 
     Args:
-        elements: Whose distances are asked for.
-        others: What they are measured to.
-        spacing_mm: As of :func:`surface_elements`.
-        heights_mm: For slices, the place of each one, so that contours of other slices count,
-            too; without it an element has no distance to them.
-
-    Returns:
-        (E,) on the CPU; infinite where there is nothing to measure to.
+        voxels: A padded map in one dimension. What wraps around its edges is padding.
+        steps: From a voxel to the next along each axis.
     """
-    steps = np.array([*[_FAR_MM] * (3 - len(spacing_mm)), *spacing_mm])
-    ours, theirs = (one.corners[one.at].cpu().numpy() for one in (elements, others))
-    mine, other = (one.labels.cpu().numpy() for one in (elements, others))
-    distances = np.full(len(ours), np.inf)
-    for label in np.intersect1d(mine, other):
-        here, there = ours[mine == label], theirs[other == label]
-        if heights_mm is None:
-            nearest = cKDTree(there * steps).query(here * steps, workers=-1)[1]
-            # From whole steps, in the order of operations of SciPy's distance transform.
-            found = np.sqrt((((here - there[nearest]) * steps) ** 2).sum(axis=1))
-            distances[mine == label] = np.where(found < _FAR_MM, found, np.inf)
-        else:
-            places = [_places_mm(one, steps, heights_mm.numpy()) for one in (here, there)]
-            distances[mine == label] = cKDTree(places[1]).query(places[0], workers=-1)[0]
-    return torch.from_numpy(distances)
-
-
-def _places_mm(
-    corners: NDArray[np.int64], steps: NDArray[np.float64], heights_mm: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    places = corners * steps
-    places[:, 0] = heights_mm[corners[:, 0]]
-    return places
-
-
-def _mixed_corners(padded: Tensor, axes: Sequence[int]) -> Tensor:
-    """Return at each corner whether the voxels around it differ."""
-    lowest = highest = padded
-    for axis in axes:
-        n = padded.shape[axis] - 1
-        lowest = torch.minimum(lowest.narrow(axis, 0, n), lowest.narrow(axis, 1, n))
-        highest = torch.maximum(highest.narrow(axis, 0, n), highest.narrow(axis, 1, n))
-    return lowest != highest
-
-
-def _around(padded: Tensor, corners: Tensor, axes: Sequence[int]) -> Tensor:
-    """Return the labels of the voxels around each corner, (4 or 8, N), the last axis fastest."""
-    steps = padded.stride()
-    first = _flat(corners, steps)
-    voxels = padded.flatten()
-    offsets = product((0, 1), repeat=len(axes))
-    return torch.stack(
-        [
-            voxels[first + sum(o * steps[a] for o, a in zip(offset, axes, strict=True))]
-            for offset in offsets
-        ]
-    )
-
-
-def _flat(index: Tensor, steps: Sequence[int]) -> Tensor:
-    i, j, k = index.unbind(1)
-    return i * steps[0] + j * steps[1] + k * steps[2]
-
-
-def _bits_dtype(num_classes: int) -> torch.dtype:
-    """Return the smallest type with a bit for each label besides its sign."""
-    if num_classes < 16:
-        return torch.int16
-    return torch.int32 if num_classes < 32 else torch.int64
+    lowest = highest = voxels
+    for step in steps[-2:]:
+        lowest = np.minimum(lowest[:-step], lowest[step:])
+        highest = np.maximum(highest[:-step], highest[step:])
+    is_even = lowest == highest
+    if len(steps) == 2:
+        return np.zeros(0, np.intp), np.flatnonzero(~is_even)
+    layer = steps[0]
+    both_even = is_even[:-layer] & is_even[layer:]
+    # Where both layers are even, what they hold is the lower extreme.
+    faces = both_even & (lowest[:-layer] != lowest[layer:])
+    return np.flatnonzero(faces), np.flatnonzero(~both_even)
 
 
 @lru_cache(maxsize=32)
-def _tables(spacing_mm: tuple[float, ...]) -> tuple[tuple[int, ...], Tensor]:
+def _tables(spacing_mm: tuple[float, ...]) -> tuple[tuple[int, ...], NDArray[np.float64]]:
     """Return the weight of each neighbour in the code, and the size that a code stands for."""
     if len(spacing_mm) == 2:
         kernel = lookup_tables.ENCODE_NEIGHBOURHOOD_2D_KERNEL
@@ -222,22 +171,20 @@ def _tables(spacing_mm: tuple[float, ...]) -> tuple[tuple[int, ...], Tensor]:
     else:
         kernel = lookup_tables.ENCODE_NEIGHBOURHOOD_3D_KERNEL
         sizes = lookup_tables.create_table_neighbour_code_to_surface_area(spacing_mm)
-    return tuple(np.asarray(kernel).astype(int).ravel().tolist()), torch.from_numpy(sizes)
+    return tuple(np.asarray(kernel).astype(int).ravel().tolist()), np.asarray(sizes)
 
 
-@lru_cache(maxsize=32)
-def _offsets(
-    spacing_mm: tuple[float, ...], tolerance_mm: float
-) -> tuple[tuple[int, ...], ...] | None:
-    """Return the steps between corners that are no longer than the tolerance, shortest first.
+def bits_type(num_classes: int) -> type[np.signedinteger]:
+    """Return the smallest type with a bit for each label besides its sign."""
+    if num_classes < 16:
+        return np.int16
+    return np.int32 if num_classes < 32 else np.int64
 
-    ``None`` where there are so many that a search tree is quicker.
-    """
-    reach = [int(tolerance_mm / step) + 1 for step in spacing_mm]
-    if np.prod([2.0 * n + 1 for n in reach]) > _MOST_OFFSETS:
-        return None
-    steps = np.array(list(product(*(range(-n, n + 1) for n in reach))))
-    # In the order of operations of SciPy's distance transform, so that ties fall the same way.
-    lengths = np.sqrt(((steps * np.array(spacing_mm)) ** 2).sum(axis=1))
-    order = np.argsort(lengths, kind="stable")
-    return tuple(tuple(steps[n].tolist()) for n in order if lengths[n] <= tolerance_mm)
+
+def bit_of(labels: NDArray[np.uint8], kind: type[np.signedinteger]) -> NDArray[np.signedinteger]:
+    """Return the bit that stands for each label."""
+    highest = np.iinfo(kind).bits - 2
+    bits: NDArray[np.signedinteger] = np.left_shift(
+        kind(1), np.minimum(np.arange(_CODES), highest).astype(kind)
+    )
+    return bits.take(labels)

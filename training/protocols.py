@@ -1,0 +1,94 @@
+"""Which surfaces of a case are looked at, and with which spacing (DESIGN, decision 4)."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from saros_hf.errors import UsageError
+from saros_hf.labels import IGNORE_INDEX
+
+from .label_maps import LabelMap, annotated_slices, as_labels, comparable, refuse_spacing
+from .ruler import Ruler
+from .surfaces import SurfaceElements, surface_elements
+
+SurfaceProtocol: TypeAlias = Literal["slice", "volume", "published"]
+SURFACE_PROTOCOLS: tuple[SurfaceProtocol, ...] = ("slice", "volume", "published")
+
+
+def ruler_of(
+    spacing_mm: tuple[float, float, float], tolerance_mm: float, protocol: SurfaceProtocol
+) -> Ruler:
+    """Return how a protocol measures maps (K, I, J).
+
+    ``published`` takes the spacing back to front: the authors index (z, y, x) and pass
+    SimpleITK's (x, y, z) spacing with it, which on our (i, j, k) gives k the spacing of i.
+    DeepMind's tables do not change when axes trade places.
+    """
+    refuse_spacing(spacing_mm)
+    i, j, k = spacing_mm
+    rulers = {"slice": (i, j), "volume": (k, i, j), "published": (i, k, j)}
+    if protocol not in rulers:
+        raise UsageError(
+            "protocol",
+            found=protocol,
+            expected=f"one of {', '.join(SURFACE_PROTOCOLS)}",
+            remedy="Correct this argument.",
+        )
+    return Ruler(rulers[protocol], tolerance_mm)
+
+
+def both_surfaces(
+    pred: LabelMap,
+    target: LabelMap,
+    ruler: Ruler,
+    num_classes: int,
+    protocol: SurfaceProtocol,
+    *,
+    skip_background: bool,
+) -> tuple[SurfaceElements, SurfaceElements]:
+    """Return the surfaces of both maps under a protocol."""
+    predicted, truth = comparable(pred, target, num_classes)
+    kept = annotated_slices(truth)
+    if protocol == "published":
+        kept = np.flatnonzero((truth != IGNORE_INDEX).any(axis=(1, 2)))
+    pair = [one[kept] for one in (predicted, truth)]
+    unknown = pair[1] == IGNORE_INDEX
+    if unknown.any():
+        pair = [np.where(unknown, one.dtype.type(0), one) for one in pair]
+    names = ("prediction", "target")
+    maps = [as_labels(name, one, num_classes) for name, one in zip(names, pair, strict=True)]
+    box = _foreground(maps) if skip_background else (slice(None), slice(None))
+    maps = [one[:, box[0], box[1]] for one in maps]
+    if protocol != "slice":
+        maps = [_among_empty(one, kept, len(truth)) for one in maps]
+
+    def surfaces(labels: NDArray[np.uint8]) -> SurfaceElements:
+        return surface_elements(
+            labels, ruler, num_classes=num_classes, skip_background=skip_background
+        )
+
+    # numpy lets go of the interpreter while it works.
+    with ThreadPoolExecutor(min(2, torch.get_num_threads())) as pool:
+        ours, theirs = pool.map(surfaces, maps)
+    return ours, theirs
+
+
+def _foreground(maps: list[NDArray[np.uint8]]) -> tuple[slice, slice]:
+    """Return the box along i and j that holds all foreground of both maps (K, I, J)."""
+    flat = np.maximum(maps[0].max(axis=0), maps[1].max(axis=0))
+    i, j = (np.flatnonzero(flat.any(axis=axis)) for axis in (1, 0))
+    if not i.size:
+        return slice(0, 1), slice(0, 1)
+    return slice(int(i[0]), int(i[-1]) + 1), slice(int(j[0]), int(j[-1]) + 1)
+
+
+def _among_empty(
+    labels: NDArray[np.uint8], kept: NDArray[np.intp], depth: int
+) -> NDArray[np.uint8]:
+    """Return a volume with ``labels`` on the slices ``kept``, and background on all others."""
+    volume = np.zeros((depth, *labels.shape[1:]), np.uint8)
+    volume[kept] = labels
+    return volume
