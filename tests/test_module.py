@@ -58,7 +58,7 @@ def test_a_seed_repeats_a_run_bit_for_bit(
 def test_training_learns_spacing_and_rarity_of_labels(trained: SarosSegmenter) -> None:
     low, high = trained.spec.spacing_range_mm
     assert 5 < low < high < 8  # 64 pixels over 380 to 500 mm
-    weights = trained.loss.class_weights
+    weights = trained.losses["body-regions"].class_weights
     assert weights is not None
     assert weights[13] > 3 * weights[2] > 0  # submandibular glands against muscle
 
@@ -123,3 +123,43 @@ def test_any_smp_architecture_takes_any_size(architecture: str, context: int) ->
     ).eval()
     with torch.inference_mode():
         assert network(torch.zeros(1, 2 * context + 1, 70, 45)).shape == (1, 7, 70, 45)
+
+
+def test_both_tasks_are_learned_from_one_network(
+    phantoms: Path, cache: Path, tmp_path: Path
+) -> None:
+    seed_everything(3, verbose=False)
+    data = SarosDataModule(
+        phantoms,
+        task="joint",
+        patch_size=(32, 32),
+        patches_per_epoch=8,
+        batch_size=4,
+        cache_dir=cache,
+    )
+    both = segmenter(task="joint")
+    before = [p.clone() for p in both.network.segmentation_head.parameters()]
+    trainer = Trainer(
+        max_steps=2,
+        accelerator="cpu",
+        logger=False,
+        default_root_dir=tmp_path,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    trainer.fit(both, datamodule=data)
+    # 14 regions and 7 parts: each of the 21 outputs has learned something.
+    weight = both.network.segmentation_head[0].weight
+    assert len(weight) == 21
+    assert ((weight - before[0]).abs().amax(dim=(1, 2, 3)) > 0).all()
+    logged = trainer.callback_metrics
+    assert {"val_dice", "val_dice/muscle", "val_dice/torso"} <= set(logged)
+    both.save_pretrained(tmp_path / "model")
+    back = SarosSegmenter.from_pretrained(tmp_path / "model")
+    image = read_image(phantoms / "case_000" / "image.nii.gz")
+    maps, again = both.predict_maps(image), back.predict_maps(image)
+    assert list(maps) == ["body-regions", "body-parts"]
+    for task, labels in maps.items():
+        assert np.array_equal(labels.array, again[task].array)
+    assert maps["body-parts"].array.max() < 7

@@ -112,7 +112,7 @@ def _affordable_steps(settings: DemoSettings) -> int:
     for _ in range(4):
         started = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=_has_fast_bf16()):
-            loss = segmenter.loss(segmenter(image), mask)
+            loss = segmenter.loss(segmenter(image), {TASK: mask})
         loss.backward()
         times.append(time.perf_counter() - started)
     # Cutting and augmenting patches, validation and the optimizer take as long again by half.

@@ -1,12 +1,13 @@
 """Whole CTs in, label maps out, one file each, with a picture beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from saros_hf.case_files import IMAGE_NAME, CaseFiles
 from saros_hf.ct import read_ct
 from saros_hf.errors import UsageError
 from saros_hf.files import write_atomically
+from saros_hf.labels import Task
 from saros_hf.nifti import read_image, write_volume
 from saros_hf.progress import OnProgress
 from saros_hf.volume import Volume
@@ -17,9 +18,12 @@ from .pictures import axial_planes, middle_coronal, overlay_png
 _SUFFIX = ".nii.gz"
 
 
-def prediction_path(folder: Path, case_id: str) -> Path:
-    """Return where the prediction of a case lies: ``folder/case_XXX.nii.gz``."""
-    return folder / f"{case_id}{_SUFFIX}"
+def prediction_path(folder: Path, case_id: str, task: Task | None = None) -> Path:
+    """Return where the prediction of a case lies.
+
+    ``folder/case_XXX.nii.gz``, or ``folder/case_XXX/TASK.nii.gz`` of one task among several.
+    """
+    return folder / (f"{case_id}{_SUFFIX}" if task is None else f"{case_id}/{task}{_SUFFIX}")
 
 
 def predict_cases(
@@ -38,12 +42,8 @@ def predict_cases(
         progress: Called with (cases done, cases in all).
     """
     for done, files in enumerate(cases, start=1):
-        labels = segmenter.predict_volume(read_image(files.image))
-        write_volume(
-            prediction_path(folder, files.case.case_id),
-            labels,
-            description=_description(segmenter),
-        )
+        maps = segmenter.predict_maps(read_image(files.image))
+        _write_maps(maps, prediction_path(folder, files.case.case_id))
         if progress is not None:
             progress(done, len(cases))
 
@@ -87,15 +87,24 @@ def predict_paths(
 def _predict_one(
     segmenter: SarosSegmenter, ct: Volume, target: Path, progress: OnProgress | None
 ) -> list[Path]:
-    labels = segmenter.predict_volume(ct, progress=progress)
-    write_volume(target, labels, description=_description(segmenter))
-    picture = target.with_name(target.name.removesuffix(_SUFFIX) + ".png")
+    maps = segmenter.predict_maps(ct, progress=progress)
+    written = _write_maps(maps, target)
     planes = [*axial_planes(ct, (0.8, 0.5, 0.2)), middle_coronal(ct)]
-    png = overlay_png(ct, {"prediction": labels}, planes, task=segmenter.task)
-    with write_atomically(picture) as aside:
-        aside.write_bytes(png)
-    return [target, picture]
+    for (task, labels), path in zip(maps.items(), tuple(written), strict=True):
+        picture = path.with_name(path.name.removesuffix(_SUFFIX) + ".png")
+        png = overlay_png(ct, {"prediction": labels}, planes, task=task)
+        with write_atomically(picture) as aside:
+            aside.write_bytes(png)
+        written.append(picture)
+    return written
 
 
-def _description(segmenter: SarosSegmenter) -> str:
-    return f"{segmenter.task} predicted by saros-hf"
+def _write_maps(maps: Mapping[Task, Volume], target: Path) -> list[Path]:
+    """Write one map to ``target``, several into a folder of that name without suffix."""
+    folder = target.with_name(target.name.removesuffix(_SUFFIX))
+    written = []
+    for task, labels in maps.items():
+        path = target if len(maps) == 1 else folder / f"{task}{_SUFFIX}"
+        write_volume(path, labels, description=f"{task} predicted by saros-hf")
+        written.append(path)
+    return written

@@ -13,14 +13,15 @@ from saros_hf.volume import Volume
 
 from .datamodule import SarosDataModule
 from .inference import prediction_path
-from .module import Prediction, SarosSegmenter
+from .module import SarosSegmenter
+from .slicewise import Prediction
 
 
 class PredictionWriter(BasePredictionWriter):
     """Writes each predicted label map as soon as it is there.
 
     Args:
-        folder: Where ``case_XXX.nii.gz`` files go.
+        folder: Where ``case_XXX.nii.gz`` files go, of both label maps ``case_XXX/TASK.nii.gz``.
     """
 
     def __init__(self, folder: Path = Path("predictions")) -> None:
@@ -35,9 +36,12 @@ class PredictionWriter(BasePredictionWriter):
         *rest: Any,  # noqa: ANN401, ARG002
     ) -> None:
         """Write one case under its folder's name."""
-        path = prediction_path(Path(self.folder), Path(prediction.image).parent.name)
-        labels = Volume(prediction.array, prediction.affine)
-        write_volume(path, labels, description="predicted by saros-hf")
+        case_id = Path(prediction.image).parent.name
+        tasks = tuple(prediction.arrays)
+        for task, array in prediction.arrays.items():
+            path = prediction_path(Path(self.folder), case_id, task if len(tasks) > 1 else None)
+            labels = Volume(array, prediction.affine)
+            write_volume(path, labels, description=f"{task} predicted by saros-hf")
 
 
 class SarosCLI(LightningCLI):

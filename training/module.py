@@ -1,26 +1,19 @@
 """The network that Lightning trains, and how it is kept on disk."""
 
-import io
-import json
-import math
-from contextlib import redirect_stdout
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from saros_hf.errors import UnreadableFileError
-from saros_hf.labels import Task, label_names, num_classes
+from saros_hf.labels import IGNORE_INDEX, Task, label_names, num_classes
 from saros_hf.nifti import read_image
 from saros_hf.volume import Volume
 
@@ -29,27 +22,18 @@ from .datamodule import SarosDataModule
 from .losses import SparseSegmentationLoss, balanced_weights
 from .metrics import NormalizedSurfaceDice, SparseDice
 from .patches import PatchBatch
-from .slicewise import padded_forward, predict_labels
-from .spec import InputSpec
+from .pretrained import read_pretrained, write_pretrained
+from .schedule import warmup_cosine
+from .slicewise import Prediction, padded_forward, predict_maps
+from .spec import InputSpec, TaskChoice, tasks_of
 from .transforms import DEFAULT_WINDOW, Window
-
-_CONFIG_KEY = "_saros"
-"""SMP's loader passes over config entries that start with an underscore."""
-
-
-class Prediction(NamedTuple):
-    """The label map of one CT, in parts: Lightning takes no frozen dataclass from a step."""
-
-    image: str
-    array: NDArray[np.uint8]
-    affine: NDArray[np.float64]
 
 
 class SarosSegmenter(LightningModule):
-    """An SMP network for one of the two label maps, trained on annotated voxels only.
+    """An SMP network for one of the two label maps or both, trained on annotated voxels only.
 
     Args:
-        task: ``body-regions`` or ``body-parts``.
+        task: ``body-regions``, ``body-parts``, or ``joint`` for both from one encoder and decoder.
         architecture: Name of an SMP architecture, e.g. ``Unet``, ``FPN``, ``DeepLabV3Plus``.
         encoder_name: Name of an SMP or timm encoder.
         options: Further arguments of the SMP architecture, e.g. ``decoder_channels``.
@@ -67,7 +51,7 @@ class SarosSegmenter(LightningModule):
 
     def __init__(  # noqa: PLR0913 - the arguments are the command line
         self,
-        task: Task = "body-regions",
+        task: TaskChoice = "body-regions",
         architecture: str = "Unet",
         encoder_name: str = "resnet18",
         encoder_weights: str | None = None,
@@ -81,7 +65,8 @@ class SarosSegmenter(LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.task: Task = task
+        self.task: TaskChoice = task
+        self.tasks = tasks_of(task)
         self.context = context
         self.window: Window = (float(window[0]), float(window[1]))
         self.learning_rate = learning_rate
@@ -92,15 +77,16 @@ class SarosSegmenter(LightningModule):
             encoder_name=encoder_name,
             encoder_weights=encoder_weights,
             in_channels=2 * context + 1,
-            classes=num_classes(task),
+            classes=sum(num_classes(one) for one in self.tasks),
             **(options or {}),
         )
         # The faster layout for convolutions.
         self.network = network.to(memory_format=torch.channels_last)
         self.class_balance = class_balance
-        self.loss = SparseSegmentationLoss(class_weights=[1.0] * num_classes(task))
-        self.dice = SparseDice(num_classes(task))
-        self.surface_dice = NormalizedSurfaceDice(num_classes(task))
+        sizes = {one: num_classes(one) for one in self.tasks}
+        self.losses = _by_task(sizes, lambda n: SparseSegmentationLoss(class_weights=[1.0] * n))
+        self.dice = _by_task(sizes, SparseDice)
+        self.surface_dice = _by_task(sizes, NormalizedSurfaceDice)
         self.register_buffer("spacing_range_mm", torch.tensor([0.0, torch.inf]))
 
     @property
@@ -115,30 +101,45 @@ class SarosSegmenter(LightningModule):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (B, classes, I, J) of images (B, C, I, J) in [-1, 1], any I and J."""
+        """Return logits (B, classes, I, J) of images (B, C, I, J) in [-1, 1], any I and J.
+
+        The classes of all tasks one after another.
+        """
         return padded_forward(self.network, images)
 
     def on_fit_start(self) -> None:
         """Learn from the training cases what spacing they have and how rare each label is."""
         datamodule: SarosDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         self.spacing_range_mm.copy_(torch.tensor(datamodule.in_plane_spacing_mm()))
-        frequencies = datamodule.train_dataset().label_frequencies(self.task)
-        self.loss.class_weights = balanced_weights(frequencies, self.class_balance).to(self.device)
+        patches = datamodule.train_dataset()
+        for task in self.tasks:
+            weights = balanced_weights(patches.label_frequencies(task), self.class_balance)
+            _of(self.losses, task).class_weights = weights.to(self.device)
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the loss of one batch of patches."""
         images = batch.image.contiguous(memory_format=torch.channels_last)
-        loss: Tensor = self.loss(self(images), batch.masks[self.task].long())
+        loss = self.loss(self(images), batch.masks)
         self.log(
             "train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(images)
         )
         return loss
 
-    def validation_step(self, batch: CaseBatch, batch_idx: int) -> None:  # noqa: ARG002
-        """Score the annotated slices of one case."""
+    def loss(self, logits: Tensor, masks: dict[Task, Tensor]) -> Tensor:
+        """Return the loss, added up over tasks, of logits (B, classes, I, J) and their truth."""
+        shares = self.spec.by_task(logits)
+        terms = [
+            _of(self.losses, task)(share, masks[task].long()) for task, share in shares.items()
+        ]
+        return torch.stack(terms).sum()
+
+    def validation_step(self, batch: CaseBatch, batch_idx: int) -> dict[str, bool]:  # noqa: ARG002
+        """Score the annotated slices of one case, and say whether anything was found in it."""
         predicted = self._labels(batch.image)
-        if batch.counted:
-            self.dice.update(predicted, batch.masks[self.task])
+        for task, labels in predicted.items():
+            if batch.counted and _has_map(batch.masks[task]):
+                _of(self.dice, task).update(labels, batch.masks[task])
+        return {"foreground": any(bool(labels.any()) for labels in predicted.values())}
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean Dice of the labels seen, and that of each."""
@@ -146,27 +147,33 @@ class SarosSegmenter(LightningModule):
 
     def test_step(self, batch: CaseBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Score the annotated slices of one case, contours included."""
-        predicted = self._labels(batch.image)
-        if batch.counted:
-            self.dice.update(predicted, batch.masks[self.task])
-            # Slices as the last axis: the protocol "slice" looks at them one by one.
-            volumes = predicted.movedim(0, -1), batch.masks[self.task].movedim(0, -1)
-            self.surface_dice.update(*volumes, spacing_mm=batch.spacing_mm)
+        for task, labels in self._labels(batch.image).items():
+            mask = batch.masks[task]
+            if batch.counted and _has_map(mask):
+                _of(self.dice, task).update(labels, mask)
+                # Slices as the last axis: the protocol "slice" looks at them one by one.
+                volumes = labels.movedim(0, -1), mask.movedim(0, -1)
+                _of(self.surface_dice, task).update(*volumes, spacing_mm=batch.spacing_mm)
 
     def on_test_epoch_end(self) -> None:
         """Log both scores, as a mean over labels and of each."""
         self._log_scores("test", {"dice": self.dice, "nsd": self.surface_dice})
 
     def predict_step(self, batch: str, batch_idx: int) -> Prediction:  # noqa: ARG002
-        """Return the label map of the CT at path ``batch``."""
-        labels = self.predict_volume(read_image(Path(batch)))
-        return Prediction(batch, labels.array, labels.affine)
+        """Return the label maps of the CT at path ``batch``."""
+        maps = self.predict_maps(read_image(Path(batch)))
+        affine = maps[self.tasks[0]].affine
+        return Prediction(batch, {task: labels.array for task, labels in maps.items()}, affine)
 
-    def predict_volume(self, image: Volume, **options: Any) -> Volume:  # noqa: ANN401
-        """Return the label map of a CT; options as of :func:`training.slicewise.predict_labels`."""
+    def predict_maps(self, image: Volume, **options: Any) -> dict[Task, Volume]:  # noqa: ANN401
+        """Return each task's label map; options as of :func:`training.slicewise.predict_maps`."""
         self.eval()
         options.setdefault("batch_size", self.slices_per_pass)
-        return predict_labels(self.network, image, self.spec, **options)
+        return predict_maps(self.network, image, self.spec, **options)
+
+    def predict_volume(self, image: Volume, **options: Any) -> Volume:  # noqa: ANN401
+        """Return the label map of a CT, of a joint network that of the body regions."""
+        return self.predict_maps(image, **options)[self.tasks[0]]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW whose rate rises and falls once over the whole run."""
@@ -185,15 +192,12 @@ class SarosSegmenter(LightningModule):
 
     def save_pretrained(self, folder: Path) -> None:
         """Write safetensors and config.json that ``smp.from_pretrained(folder)`` reads as well."""
-        self.network.save_pretrained(folder)
-        path = folder / "config.json"
-        config = json.loads(path.read_text())
-        config[_CONFIG_KEY] = {
+        config = {
             "input": asdict(self.spec),
             "hyperparameters": dict(self.hparams) | {"encoder_weights": None},
-            "labels": label_names(self.task),
+            "labels": {task: label_names(task) for task in self.tasks},
         }
-        path.write_text(json.dumps(config, indent=2) + "\n")
+        write_pretrained(self.network, folder, config)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
@@ -202,50 +206,43 @@ class SarosSegmenter(LightningModule):
         Raises:
             UnreadableFileError: The folder does not hold such a network.
         """
-        path = Path(folder) / "config.json"
-        try:
-            config = json.loads(path.read_text())[_CONFIG_KEY]
-            with redirect_stdout(io.StringIO()):  # the Hub's loader prints where it reads from
-                network = smp.from_pretrained(folder)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise UnreadableFileError(
-                path,
-                found=f"no model of this package ({type(error).__name__}: {error})",
-                expected="a folder with config.json and model.safetensors",
-                remedy="Give the folder that training or the demo wrote, e.g. demo/model.",
-            ) from error
+        network, config = read_pretrained(Path(folder))
         segmenter = cls(**config["hyperparameters"])
         segmenter.network = network.to(memory_format=torch.channels_last)
         spacing = torch.tensor(config["input"]["spacing_range_mm"])
         segmenter.spacing_range_mm.copy_(spacing)
         return segmenter.eval()
 
-    def _labels(self, images: Tensor) -> Tensor:
-        """Return uint8 labels (N, I, J) of a case's slices, a few at a time."""
-        chunks = images.split(self.slices_per_pass)
-        return torch.cat([self(chunk).argmax(dim=1).to(torch.uint8) for chunk in chunks])
+    def _labels(self, images: Tensor) -> dict[Task, Tensor]:
+        """Return each task's uint8 labels (N, I, J) of a case's slices, a few at a time."""
+        chunks = [self.spec.by_task(self(c)) for c in images.split(self.slices_per_pass)]
+        return {
+            task: torch.cat([chunk[task].argmax(dim=1).to(torch.uint8) for chunk in chunks])
+            for task in self.tasks
+        }
 
-    def _log_scores(
-        self, stage: str, metrics: dict[str, SparseDice | NormalizedSurfaceDice]
-    ) -> None:
-        names = label_names(self.task)
-        for name, metric in metrics.items():
-            scores = metric.compute()
-            self.log(f"{stage}_{name}", metric.macro().float(), prog_bar=True)
-            for label, score in zip(names[1:], scores[1:], strict=True):
-                if not score.isnan():
-                    self.log(f"{stage}_{name}/{label}", score.float())
-            metric.reset()
+    def _log_scores(self, stage: str, metrics: dict[str, nn.ModuleDict]) -> None:
+        for name, by_task in metrics.items():
+            macros = []
+            for task in self.tasks:
+                metric = _of(by_task, task)
+                scores = metric.compute()
+                macros.append(metric.macro().float())
+                for label, score in zip(label_names(task)[1:], scores[1:], strict=True):
+                    if not score.isnan():
+                        self.log(f"{stage}_{name}/{label}", score.float())
+                metric.reset()
+            self.log(f"{stage}_{name}", torch.stack(macros).mean(), prog_bar=True)
 
 
-def warmup_cosine(step: int, *, total_steps: int, warmup: float = 0.2) -> float:
-    """Return the share of the peak rate at a step: linear rise, then half a cosine down to 0.
+def _by_task(sizes: dict[Task, int], make: Callable[[int], nn.Module]) -> nn.ModuleDict:
+    return nn.ModuleDict({task: make(size) for task, size in sizes.items()})
 
-    >>> [round(warmup_cosine(step, total_steps=10), 2) for step in (0, 1, 2, 6, 10)]
-    [0.33, 0.67, 1.0, 0.5, 0.0]
-    """
-    rise = round(warmup * total_steps)
-    if step < rise:
-        return (step + 1) / (rise + 1)
-    progress = min((step - rise) / max(total_steps - rise, 1), 1.0)
-    return (1 + math.cos(math.pi * progress)) / 2
+
+def _of(by_task: nn.ModuleDict, task: Task) -> Any:  # noqa: ANN401 - torch tells no type
+    return by_task[task]
+
+
+def _has_map(mask: Tensor) -> bool:
+    """Return whether a case has a label map of a task at all."""
+    return bool((mask != IGNORE_INDEX).any())

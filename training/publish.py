@@ -35,7 +35,7 @@ def write_model_folder(
 
 def model_card(segmenter: SarosSegmenter, scores: Sequence[Score], *, trained_on: str) -> ModelCard:
     """Return the card: what the network does, what it scored, what it must not be used for."""
-    task: Task = segmenter.task
+    task: Task = segmenter.tasks[0]
     data = ModelCardData(
         license="apache-2.0",
         library_name="segmentation-models-pytorch",

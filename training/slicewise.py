@@ -1,6 +1,7 @@
 """Label maps of whole volumes, slice by slice."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from saros_hf.labels import Task
 from saros_hf.progress import OnProgress
 from saros_hf.volume import Volume
 
@@ -18,41 +20,55 @@ STRIDE = 32
 """Encoders halve the image five times."""
 
 
-def predict_labels(
+class Prediction(NamedTuple):
+    """The label maps of one CT, in parts: Lightning takes no frozen dataclass from a step."""
+
+    image: str
+    arrays: dict[Task, NDArray[np.uint8]]
+    affine: NDArray[np.float64]
+
+
+def predict_maps(
     network: nn.Module,
     image: Volume,
     spec: InputSpec,
     *,
     batch_size: int = 16,
     progress: OnProgress | None = None,
-) -> Volume:
-    """Return the label map of a CT on the CT's own grid and orientation.
+) -> dict[Task, Volume]:
+    """Return each task's label map of a CT on the CT's own grid and orientation.
 
     Args:
-        network: Maps (B, C, I, J) in [-1, 1] to logits (B, classes, I, J); in eval mode.
+        network: Maps (B, C, I, J) in [-1, 1] to logits (B, classes of all tasks, I, J); in eval
+            mode.
         image: Hounsfield units, any spacing and orientation.
         spec: What the network was trained on.
         batch_size: Slices at once.
         progress: Called with (slices done, slices in all).
 
     Returns:
-        uint8 labels; memory is bounded by the volume, not by classes times volume.
+        uint8 labels by task; memory is bounded by the volume, not by classes times volume.
     """
     ras = image.to_ras()
-    labels = np.zeros(ras.shape, np.uint8)
+    labels = {task: np.zeros(ras.shape, np.uint8) for task in spec.tasks}
     scale = spec.in_plane_scale(float(np.mean(ras.spacing_mm[:2])))
     device = next(network.parameters()).device
     done = 0
     for slices, batch in _batches(ras, spec, batch_size):
         with torch.inference_mode():
             logits = _at_scale(network, batch.to(device), scale)
-        found = logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
-        labels[..., slices] = np.moveaxis(found, 0, -1)
+        for task, share in spec.by_task(logits).items():
+            found = share.argmax(dim=1).to(torch.uint8).cpu().numpy()
+            labels[task][..., slices] = np.moveaxis(found, 0, -1)
         done += len(slices)
         if progress is not None:
             progress(done, ras.shape[2])
-    back = Volume(labels, ras.affine).oriented(image.orientation).array
-    return Volume(np.ascontiguousarray(back), image.affine)
+    return {task: _turned_back(array, ras, image) for task, array in labels.items()}
+
+
+def _turned_back(labels: NDArray[np.uint8], ras: Volume, image: Volume) -> Volume:
+    array = Volume(labels, ras.affine).oriented(image.orientation).array
+    return Volume(np.ascontiguousarray(array), image.affine)
 
 
 def padded_forward(network: nn.Module, images: Tensor) -> Tensor:

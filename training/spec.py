@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from saros_hf.labels import TASKS, Task
+from torch import Tensor
+
+from saros_hf.labels import TASKS, Task, num_classes
 
 from .transforms import Window
 
@@ -20,18 +22,30 @@ class InputSpec:
     """The learning problem, stated once and stored with the weights.
 
     Attributes:
-        task: Which label map the network predicts.
+        task: Which label map the network predicts, or ``joint`` for both.
         context: Neighbouring slices on each side, as channels.
         window: Hounsfield units that become -1 and 1.
         spacing_range_mm: Smallest and largest in-plane spacing among the training cases.
         slice_spacing_mm: Distance to a context slice; the 5 mm that SAROS is annotated at.
     """
 
-    task: Task
+    task: TaskChoice
     context: int
     window: Window
     spacing_range_mm: tuple[float, float]
     slice_spacing_mm: float = 5.0
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The label maps that the network predicts."""
+        return tasks_of(self.task)
+
+    def by_task(self, logits: Tensor) -> dict[Task, Tensor]:
+        """Return each task's share of logits (B, classes of all tasks, ...)."""
+        if len(self.tasks) == 1:
+            return {self.tasks[0]: logits}
+        sizes = [num_classes(task) for task in self.tasks]
+        return dict(zip(self.tasks, logits.split(sizes, dim=1), strict=True))
 
     @property
     def channels(self) -> int:

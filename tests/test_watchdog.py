@@ -1,0 +1,102 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer, seed_everything
+
+from training.datamodule import SarosDataModule
+from training.module import SarosSegmenter
+from training.patches import PatchBatch
+from training.watchdog import WastedRunError, Watchdog
+
+
+def trainer(watchdog: Watchdog, folder: Path, epochs: int = 1) -> Trainer:
+    return Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        default_root_dir=folder,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        num_sanity_val_steps=0,
+        callbacks=[watchdog],
+    )
+
+
+def data(phantoms: Path, cache: Path, **options: Any) -> SarosDataModule:  # noqa: ANN401
+    return SarosDataModule(
+        phantoms, patch_size=(32, 32), patches_per_epoch=8, batch_size=4, cache_dir=cache, **options
+    )
+
+
+class Spoiled(SarosSegmenter):
+    """Does what a run that goes wrong does."""
+
+    spoil: str = ""
+
+    def training_step(self, batch: PatchBatch, batch_idx: int) -> torch.Tensor:
+        loss = super().training_step(batch, batch_idx)
+        return loss * torch.nan if self.spoil == "nan" else loss
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(images)
+        if self.spoil == "background" and not self.training:
+            logits = torch.zeros_like(logits)
+            logits[:, 0] = 1
+        return logits
+
+
+def spoiled(how: str) -> Spoiled:
+    seed_everything(0, verbose=False)
+    model = Spoiled(options={"decoder_channels": (16, 16, 8, 8, 8)})
+    model.spoil = how
+    return model
+
+
+def test_a_sound_run_is_left_alone(phantoms: Path, cache: Path, tmp_path: Path) -> None:
+    trainer(Watchdog(), tmp_path).fit(spoiled(""), datamodule=data(phantoms, cache))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(
+    phantoms: Path, cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(WastedRunError, match=r"step 1: found a loss of nan.*learning_rate"):
+        trainer(Watchdog(), tmp_path).fit(spoiled("nan"), datamodule=data(phantoms, cache))
+
+
+def test_background_alone_stops_the_run_after_the_warm_up(
+    phantoms: Path, cache: Path, tmp_path: Path
+) -> None:
+    trainer(Watchdog(warmup_epochs=2), tmp_path, epochs=2).fit(
+        spoiled("background"), datamodule=data(phantoms, cache)
+    )
+    with pytest.raises(WastedRunError, match=r"epoch 2: found background alone.*--data.window"):
+        trainer(Watchdog(warmup_epochs=2), tmp_path, epochs=4).fit(
+            spoiled("background"), datamodule=data(phantoms, cache)
+        )
+
+
+def batch(value: int) -> PatchBatch:
+    mask = torch.full((2, 4, 4), value, dtype=torch.uint8)
+    return PatchBatch(torch.zeros(2, 1, 4, 4), {"body-parts": mask}, seed=0)
+
+
+def look(watchdog: Watchdog, value: int) -> None:
+    state = SimpleNamespace(global_step=7, is_last_batch=True, current_epoch=3)
+    watchdog.on_train_epoch_start(state, None)
+    watchdog.on_train_batch_end(state, None, {"loss": torch.tensor(1.0)}, batch(value), 0)
+    watchdog.on_train_epoch_end(state, None)
+
+
+def test_a_label_of_another_task_stops_the_run() -> None:
+    look(Watchdog(), 6)
+    with pytest.raises(WastedRunError, match=r"step 7, body-parts: found label 9, expected 0 to 6"):
+        look(Watchdog(), 9)
+
+
+def test_an_epoch_without_annotation_stops_the_run() -> None:
+    with pytest.raises(WastedRunError, match="epoch 3: found no annotated voxel"):
+        look(Watchdog(), 255)
