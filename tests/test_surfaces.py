@@ -21,7 +21,7 @@ from training.functional import (
     surface_dice_per_class,
 )
 from training.protocols import SurfaceProtocol
-from training.reach import nearest_mm, within_reach
+from training.reach import nearest_mm, out_of_reach
 from training.ruler import Ruler
 from training.surfaces import surface_elements
 
@@ -221,8 +221,8 @@ def test_the_search_tree_finds_what_the_steps_find(
         )
         for one in maps
     )
-    reached = within_reach(ours, theirs, ruler)
-    assert np.array_equal(reached, nearest_mm(ours, theirs, ruler) <= tolerance)
+    missed = out_of_reach(ours, theirs, ruler)
+    assert missed.tolist() == np.flatnonzero(nearest_mm(ours, theirs, ruler) > tolerance).tolist()
 
 
 @given(maps=label_maps())

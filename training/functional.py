@@ -17,7 +17,7 @@ from saros_hf.labels import IGNORE_INDEX
 
 from .label_maps import LabelMap, annotated_slices, as_labels, comparable, refuse_spacing
 from .protocols import SurfaceProtocol, both_surfaces, ruler_of
-from .reach import nearest_mm, within_reach
+from .reach import nearest_mm, out_of_reach
 
 
 def confusion_matrix(pred: LabelMap, target: LabelMap, *, num_classes: int = 14) -> Tensor:
@@ -46,7 +46,10 @@ def confusion_matrix(pred: LabelMap, target: LabelMap, *, num_classes: int = 14)
         predicted, truth = predicted[annotated], truth[annotated]
     predicted = as_labels("prediction", predicted, num_classes)
     truth = as_labels("target", truth, num_classes)
-    pairs = truth.astype(np.int16) * num_classes + predicted
+    # In the narrowest type there is room in: memory is what this waits for.
+    narrow = np.min_scalar_type(num_classes**2 - 1)
+    pairs = np.multiply(truth, num_classes, dtype=narrow) + predicted
+    pairs = pairs.astype(np.int16, copy=False) if pairs.itemsize > 1 else pairs
     counts = torch.bincount(torch.from_numpy(pairs.ravel()), minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 
@@ -151,7 +154,8 @@ def surface_dice_per_class(
     )
     within, whole = np.zeros((2, num_classes))
     for one, other in (pair, pair[::-1]):
-        within += one.size_per_label(ruler, num_classes, within_reach(one, other, ruler))
+        missed = out_of_reach(one, other, ruler)
+        within += one.size_per_label(ruler, num_classes, without=missed)
         whole += one.size_per_label(ruler, num_classes)
     return _ratio(torch.from_numpy(within), torch.from_numpy(whole))
 

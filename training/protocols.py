@@ -1,10 +1,8 @@
 """Which surfaces of a case are looked at, and with which spacing (DESIGN, decision 4)."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from saros_hf.errors import UsageError
@@ -65,14 +63,10 @@ def both_surfaces(
     if protocol != "slice":
         maps = [_among_empty(one, kept, len(truth)) for one in maps]
 
-    def surfaces(labels: NDArray[np.uint8]) -> SurfaceElements:
-        return surface_elements(
-            labels, ruler, num_classes=num_classes, skip_background=skip_background
-        )
-
-    # numpy lets go of the interpreter while it works.
-    with ThreadPoolExecutor(min(2, torch.get_num_threads())) as pool:
-        ours, theirs = pool.map(surfaces, maps)
+    ours, theirs = (
+        surface_elements(one, ruler, num_classes=num_classes, skip_background=skip_background)
+        for one in maps
+    )
     return ours, theirs
 
 

@@ -10,35 +10,46 @@ from .surfaces import SurfaceElements, bit_of
 _FAR_MM = 1e6
 
 
-def within_reach(
+def out_of_reach(
     elements: SurfaceElements, others: SurfaceElements, ruler: Ruler
-) -> NDArray[np.bool_]:
-    """Return for each element whether the other map's surface of its label is in reach.
+) -> NDArray[np.intp]:
+    """Return the elements that have no surface of their label in the other map in reach.
 
     Corners around are asked from near to far until every label has been found, so that maps
     that agree cost little. Both maps have the same shape.
     """
-    offsets = ruler.offsets
-    if offsets is None:
-        return nearest_mm(elements, others, ruler) <= ruler.tolerance_mm
+    if ruler.offsets is None:
+        return np.flatnonzero(nearest_mm(elements, others, ruler) > ruler.tolerance_mm)
+    corners, wanted = _missed_corners(elements, others, ruler)
+    is_missed = np.zeros(len(elements.places), bool)
+    is_missed[corners] = True
+    candidates = np.flatnonzero(is_missed.take(elements.at))
+    missing = np.zeros_like(elements.bits)
+    missing[corners] = wanted
+    bits = bit_of(elements.labels.take(candidates), missing.dtype.type)
+    missed: NDArray[np.intp] = candidates[(missing.take(elements.at.take(candidates)) & bits) != 0]
+    return missed
+
+
+def _missed_corners(
+    elements: SurfaceElements, others: SurfaceElements, ruler: Ruler
+) -> tuple[NDArray[np.intp], NDArray[np.signedinteger]]:
+    """Return the corners where some label is out of reach, and the bits of these labels."""
     grid = np.zeros(int(np.prod(others.shape)), others.bits.dtype)
     grid[others.places] = others.bits
     steps = [int(np.prod(elements.shape[axis + 1 :])) for axis in ruler.axes]
     place, wanted = elements.places, elements.bits
-    rows = np.arange(len(place))
-    for offset in offsets:
+    corners: NDArray[np.intp] | None = None
+    for offset in ruler.offsets or ():
         shift = sum(o * s for o, s in zip(offset, steps, strict=True))
-        wanted = wanted & ~grid.take(place + shift)
+        there = grid.take(place + shift if shift else place)
+        wanted = wanted & np.invert(there, out=there)
         left = np.flatnonzero(wanted)
-        if len(left) < len(wanted):
-            place, wanted, rows = place.take(left), wanted.take(left), rows.take(left)
-        if not len(rows):
+        place, wanted = place.take(left), wanted.take(left)
+        corners = left if corners is None else corners.take(left)
+        if not left.size:
             break
-    missing = np.zeros_like(elements.bits)
-    missing[rows] = wanted
-    bit = bit_of(elements.labels, missing.dtype.type)
-    reached: NDArray[np.bool_] = (missing.take(elements.at) & bit) == 0
-    return reached
+    return np.zeros(0, np.intp) if corners is None else corners, wanted
 
 
 def nearest_mm(

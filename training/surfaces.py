@@ -54,17 +54,24 @@ class SurfaceElements:
         return _tables(ruler.spacing_mm)[1][self.codes]
 
     def size_per_label(
-        self, ruler: Ruler, num_classes: int, chosen: NDArray[np.bool_] | None = None
+        self, ruler: Ruler, num_classes: int, *, without: NDArray[np.intp] | None = None
     ) -> NDArray[np.float64]:
-        """Return the summed size of each label's elements, or of the ``chosen`` ones."""
-        kinds = self.labels.astype(np.uint16) * _CODES + self.codes
-        if chosen is not None:
-            kinds = kinds[chosen]
-        # Counted before they are added up: exact, and the same in any order.
-        counts = np.bincount(kinds, minlength=num_classes * _CODES).reshape(num_classes, _CODES)
+        """Return the summed size of each label's elements, all or ``without`` some."""
+        counts = self._count(num_classes)
+        if without is not None:
+            counts = counts - self._count(num_classes, without)
         table = _tables(ruler.spacing_mm)[1]
+        # Counted before they are added up: exact, and the same in any order.
         summed: NDArray[np.float64] = counts[:, : len(table)] @ table
         return summed
+
+    def _count(self, num_classes: int, chosen: NDArray[np.intp] | None = None) -> NDArray[np.intp]:
+        """Return how many elements each label has of each code."""
+        labels = self.labels if chosen is None else self.labels.take(chosen)
+        codes = self.codes if chosen is None else self.codes.take(chosen)
+        kinds = labels.astype(np.int16) * np.int16(_CODES) + codes
+        counts = np.bincount(kinds, minlength=num_classes * _CODES)
+        return counts.reshape(num_classes, _CODES)
 
 
 def surface_elements(
