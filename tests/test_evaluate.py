@@ -148,7 +148,7 @@ def test_the_command_writes_table_summary_and_report(
     phantoms: Path, predictions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "scores"
-    main(["evaluate", str(phantoms), str(predictions), "--out", str(out)])
+    main(["evaluate", str(phantoms), str(predictions), "--out", str(out), "--volume"])
     shown = capsys.readouterr().out
     assert "Abdominal Cavity" in shown
     assert "Lowest mean Dice: case_" in shown

@@ -119,6 +119,7 @@ def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--split", default="test", help="train, validation, test or all (default test)")
     add("--fold", type=int, choices=range(1, 6), default=1, help="validation fold (default 1)")
     add("--allow-missing", action="store_true", help="a missing prediction counts as an empty one")
+    add("--volume", action="store_true", help="NSD by the protocol volume, too")
     add("--jobs", type=int, metavar="N", help="cases at once (default: one per core)")
     evaluate.set_defaults(run=_evaluate)
 
@@ -165,6 +166,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     from .evaluate import Evaluation, evaluate, pairs
     from .evaluation_folder import is_synthetic, write_evaluation
+    from .protocols import SURFACE_PROTOCOLS
     from .score_table import screen_table, text_rows
     from .summary import worst_cases
 
@@ -174,6 +176,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         task=options.task,
         split=options.split,
         fold=options.fold,
+        protocols=SURFACE_PROTOCOLS if options.volume else ("slice", "published"),
         allow_missing=options.allow_missing,
     )
     chosen = pairs(evaluation)
