@@ -10,6 +10,7 @@ import test_loading as bad
 import torch
 from case_folders import write_folder
 
+from saros_hf.labels import TASKS
 from saros_hf.nifti import read_image, read_mask
 from training.cli import main
 from training.module import SarosSegmenter
@@ -124,8 +125,9 @@ def test_fit_resume_validate_test_and_predict(
     assert code == 0, err
     written = sorted(path.name for path in target.iterdir())
     assert len(written) == 2
-    labels = read_mask(target / written[0], "body-regions")
-    assert labels.same_grid(read_image(phantoms / written[0][:8] / "image.nii.gz"))
+    for task in TASKS:
+        labels = read_mask(target / written[0] / f"{task}.nii.gz", task)
+        assert labels.same_grid(read_image(phantoms / written[0] / "image.nii.gz"))
 
 
 def test_two_processes_train_as_one_job(phantoms: Path, cache: Path, tmp_path: Path) -> None:

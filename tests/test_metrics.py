@@ -190,6 +190,8 @@ def test_it_can_be_plotted(metric: SparseDice | NormalizedSurfaceDice) -> None:
     for case in cases(2):
         metric.update(*case, *([SPACING] if isinstance(metric, NormalizedSurfaceDice) else []))
     figure, axis = metric.plot()
-    assert axis.lines
-    assert axis.get_ylim() == (0.0, 1.0)
+    assert [line.get_ydata()[0] for line in axis.lines] == pytest.approx(
+        metric.compute().tolist(), nan_ok=True
+    )
+    assert axis.get_ylim() == pytest.approx((-0.1, 1.1))  # torchmetrics' margin around 0 to 1
     plt.close(figure)

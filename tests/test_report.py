@@ -106,7 +106,7 @@ def test_the_page_stands_alone_and_says_it_is_synthetic(tmp_path: Path) -> None:
     page = _Page()
     page.feed(text)
     assert page.links == []
-    assert len(page.images) == 3
+    assert len(page.images) == 4
     for source in page.images:
         prefix, encoded = source.split(",")
         assert prefix == "data:image/png;base64"

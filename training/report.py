@@ -75,7 +75,7 @@ def write_report(path: Path, report: Report) -> None:
         report=report,
         figures=_key_figures(report.scores),
         rows=text_rows(report.scores, report.task),
-        boxes=_base64(score_boxes_png(report.scores, report.task)),
+        boxes=_boxes(report),
         curves=_base64(_curves_png(report.epochs)) if report.epochs else "",
         worst=worst_cases(report.scores),
         number=_number,
@@ -105,6 +105,16 @@ def read_epochs(path: Path) -> list[Epoch]:
     return [
         Epoch(n, v.get("train_loss", math.nan), v.get("val_dice", math.nan))
         for n, v in sorted(epochs.items())
+    ]
+
+
+def _boxes(report: Report) -> list[Picture]:
+    """Return the box plots of Dice and of NSD on slices."""
+    dice = score_boxes_png(report.scores, report.task, "dice", "annotated", title="Dice")
+    nsd = score_boxes_png(report.scores, report.task, "nsd", "slice", title="NSD at 3 mm, slice")
+    return [
+        Picture(_base64(dice), "Dice of every label over the cases"),
+        Picture(_base64(nsd), "NSD of every label over the cases"),
     ]
 
 

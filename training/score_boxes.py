@@ -1,9 +1,8 @@
 """Box plots of the scores of every label."""
 
-import math
 from collections.abc import Sequence
+from math import isnan
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from saros_hf.labels import Task, colours, display_name, labels
@@ -12,33 +11,23 @@ from .pictures import to_png
 from .scores import MetricName, Score, ScoreProtocol
 
 
-def score_boxes_png(scores: Sequence[Score], task: Task) -> bytes:
-    """Return a PNG with a box per label for Dice and for NSD on slices, every case a dot."""
-    figure = Figure(figsize=(8, 0.34 * len(labels(task)) + 1), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    _draw(left, scores, task, "dice", "annotated", "Dice")
-    _draw(right, scores, task, "nsd", "slice", "NSD at 3 mm, slice")
-    return to_png(figure, dpi=110)
-
-
-def _draw(
-    axis: Axes,
+def score_boxes_png(
     scores: Sequence[Score],
     task: Task,
     metric: MetricName,
     protocol: ScoreProtocol,
+    *,
     title: str,
-) -> None:
+) -> bytes:
+    """Return a PNG with a box per label, every case a dot, narrow enough for a phone."""
     shown = labels(task)[1:]
+    chosen = [one for one in scores if (one.metric, one.protocol) == (metric, protocol)]
     values = [
-        [
-            score.value
-            for score in scores
-            if (score.label, score.metric, score.protocol) == (label.name.lower(), metric, protocol)
-            and not math.isnan(score.value)
-        ]
+        [one.value for one in chosen if one.label == label.name.lower() and not isnan(one.value)]
         for label in shown
     ]
+    figure = Figure(figsize=(5, 0.34 * len(shown) + 1), layout="constrained")
+    axis = figure.subplots()
     places = list(range(len(shown)))
     boxes = axis.boxplot(
         values,
@@ -57,3 +46,4 @@ def _draw(
     axis.set(title=title, xlim=(-0.02, 1.02), ylim=(len(shown) - 0.5, -0.5))
     axis.set_yticks(places, [display_name(label) for label in shown])
     axis.grid(axis="x", alpha=0.3)
+    return to_png(figure, dpi=110)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from saros_hf.labels import Task, colours, display_name, labels
@@ -51,19 +52,26 @@ def text_rows(scores: Sequence[Score], task: Task) -> list[TextRow]:
 
 def screen_table(rows: Sequence[TextRow], *, title: str, beside_paper: bool) -> Table:
     """Return the table for a terminal, with the paper's figures or without."""
-    table = Table(title=title, caption="mean over cases (95% bootstrap interval)")
-    table.add_column("label")
-    columns = ["Dice", *(["paper"] if beside_paper else []), "NSD 3 mm, slice"]
-    columns += ["published", "paper"] if beside_paper else []
-    for column in (*columns, "cases", "in truth"):
-        table.add_column(column, justify="right")
+    caption = "mean over cases, 95% bootstrap interval"
+    table = Table(title=title, caption=caption, box=SIMPLE, padding=(0, 0, 0, 1), pad_edge=False)
+    longest_word = max(len(word) for row in rows for word in row.name.split())
+    table.add_column("label", min_width=longest_word, max_width=longest_word)
+    columns = ["Dice", *(["paper"] if beside_paper else []), "NSD\nslice"]
+    columns += ["NSD\npublished", "paper"] if beside_paper else []
+    for column in (*columns, "in truth\n/ cases"):
+        table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         if row.name == "Average":
             table.add_section()
-        paper = ([row.paper_dice], [row.published, row.paper_nsd]) if beside_paper else ([], [])
-        counts = str(row.cases), str(row.in_truth)
-        table.add_row(row.name, row.dice, *paper[0], row.nsd, *paper[1], *counts)
+        dice, nsd, published = (_on_two_lines(one) for one in (row.dice, row.nsd, row.published))
+        paper = ([row.paper_dice], [published, row.paper_nsd]) if beside_paper else ([], [])
+        counts = f"{row.in_truth} / {row.cases}"
+        table.add_row(row.name, dice, *paper[0], nsd, *paper[1], counts)
     return table
+
+
+def _on_two_lines(interval: str) -> str:
+    return interval.replace(" (", "\n").rstrip(")")
 
 
 def _text(row: LabelMeans, name: str, colour: str) -> TextRow:
