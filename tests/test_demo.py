@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_leaves_what_the_readme_names(folder: Path) -> None:
-    assert (folder / "report.html").read_text().count("data:image/png;base64,") == 4
+    assert (folder / "report.html").read_text().count("data:image/png;base64,") == 5
     assert {p.name for p in (folder / "model").iterdir()} >= {
         "README.md",
         "config.json",
