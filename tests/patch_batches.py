@@ -37,6 +37,7 @@ def smooth_batch(
     return PatchBatch(
         image=torch.from_numpy(image.astype(np.int16))[:, None],
         masks={"body-regions": torch.from_numpy(regions), "body-parts": torch.from_numpy(parts)},
+        position=torch.zeros(count, 2),
         seed=seed,
     )
 
@@ -52,5 +53,6 @@ def ramps(seed: int, *, count: int = 8, size: int = 48) -> PatchBatch:
     return PatchBatch(
         image=torch.from_numpy(np.repeat(image[None], count, 0)),
         masks={"body-regions": torch.from_numpy(np.repeat(mask[None], count, 0))},
+        position=torch.zeros(count, 2),
         seed=seed,
     )

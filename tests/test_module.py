@@ -106,6 +106,7 @@ def test_trap_a_batch_without_annotation_keeps_training_finite() -> None:
         PatchBatch(
             image=torch.zeros(2, 1, 32, 32),
             masks={"body-regions": torch.full((2, 32, 32), 255, dtype=torch.uint8)},
+            position=torch.zeros(2, 2),
             seed=0,
         ),
         0,

@@ -10,7 +10,8 @@ from scipy import stats
 
 import saros_hf
 from saros_hf.labels import TASKS
-from training.patches import EpochSampler, PatchDataset
+from training.loaders import EpochSampler
+from training.patches import PatchDataset
 from training.store import SliceStore
 
 

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from saros_hf.volume import Volume
-from training.slicewise import padded_forward, predict_maps
+from training.averaging import PredictOptions, padded_forward
+from training.slicewise import predict_maps
 from training.spec import InputSpec
 
 SPEC = InputSpec(
@@ -46,7 +47,7 @@ def ramp(spacing: float = 1.5) -> Volume:
 @pytest.mark.parametrize("code", ["LPS", "LAI", "PIR", "RAS"])
 def test_labels_lie_on_the_images_own_grid(code: str) -> None:
     image = ramp().oriented(code)
-    labels = predict_maps(Threshold(), image, SPEC, batch_size=4)[SPEC.task]
+    labels = predict_maps([Threshold()], image, SPEC, PredictOptions(batch_size=4))[SPEC.task]
     assert labels.array.dtype == np.uint8
     assert labels.same_grid(image)
     expected = np.select([image.array < -50, image.array > 50], [0, 2], 1)
@@ -65,9 +66,9 @@ def test_spacing_seen_in_training_is_left_alone_and_other_is_not() -> None:
     assert SPEC.in_plane_scale(0.5) == 0.5  # to 1.0 mm: half as many pixels
     assert SPEC.in_plane_scale(4.0) == 2.0
     network = Threshold()
-    labels = predict_maps(network, ramp(0.5), SPEC)[SPEC.task]
+    labels = predict_maps([network], ramp(0.5), SPEC)[SPEC.task]
     assert network.sizes[0][2:] == (32, 32)  # 25 x 20 pixels, padded
-    truth = predict_maps(Threshold(), ramp(), SPEC)[SPEC.task].array
+    truth = predict_maps([Threshold()], ramp(), SPEC)[SPEC.task].array
     # The edge between pixels 24 and 25 may move by one coarse pixel, which is two of these.
     away = np.r_[0:23, 27:50]
     assert np.array_equal(labels.array[away], truth[away])
@@ -81,11 +82,12 @@ def test_context_is_5_mm_away_whatever_the_slice_thickness() -> None:
     )
     for spacing, expected in ((5.0, [5, 6]), (2.5, [4, 5, 6, 7])):
         image = Volume(array, np.diag([1.0, 1.0, spacing, 1.0]))
-        labels = predict_maps(Neighbours(), image, spec)["body-parts"]
+        labels = predict_maps([Neighbours()], image, spec)["body-parts"]
         assert np.flatnonzero(labels.array[0, 0]).tolist() == expected
 
 
 def test_progress_counts_slices() -> None:
     seen: list[tuple[int, int]] = []
-    predict_maps(Threshold(), ramp(), SPEC, batch_size=4, progress=lambda *told: seen.append(told))
+    options = PredictOptions(batch_size=4)
+    predict_maps([Threshold()], ramp(), SPEC, options, progress=lambda *told: seen.append(told))
     assert seen == [(4, 9), (8, 9), (9, 9)]

@@ -19,6 +19,7 @@ from training.transforms import (
 )
 
 FORMS = [BatchedAugmentation, PerPatchAugmentation]
+NOWHERE = torch.zeros(12, 2)
 
 
 def test_the_window_maps_to_minus_one_and_one() -> None:
@@ -143,6 +144,7 @@ def test_noise_keeps_the_mean_and_has_the_deviation_drawn(form: type) -> None:
     batch = PatchBatch(
         image=torch.full((12, 1, 64, 64), 50, dtype=torch.int16),
         masks={"body-regions": torch.zeros(12, 64, 64, dtype=torch.uint8)},
+        position=NOWHERE,
         seed=3,
     )
     augmentation = only(noise_share=1, noise_std=0.05)
@@ -183,7 +185,7 @@ def test_trap_a_flip_swaps_left_and_right_labels(form: type) -> None:
     parts = torch.zeros(1, 6, 2, dtype=torch.uint8)
     parts[0, 0], parts[0, -1], parts[0, 2] = BodyPart.ARM_LEFT, BodyPart.ARM_RIGHT, BodyPart.TORSO
     image = torch.arange(12, dtype=torch.int16).reshape(1, 1, 6, 2)
-    batch = PatchBatch(image, {"body-parts": parts, "body-regions": parts.clone()}, seed=0)
+    batch = PatchBatch(image, {"body-parts": parts, "body-regions": parts.clone()}, NOWHERE, 0)
     out = form(only(flip_share=1), (0.0, 11.0))(batch)
     # RAS+: index 0 is the patient's left; after the flip the arm there is again the left one.
     assert out.masks["body-parts"][0, :, 0].tolist() == [
@@ -235,7 +237,7 @@ def test_trap_augmentation_keeps_to_the_axial_plane(form: type) -> None:
     mask[..., 2] = 1
     image = torch.zeros(4, 1, 32, 32, 5, dtype=torch.int16)
     image[..., 2] = 100
-    batch = PatchBatch(image, {"body-regions": mask}, seed=1)
+    batch = PatchBatch(image, {"body-regions": mask}, NOWHERE, 1)
     out = form(only(affine_share=1, elastic_share=1, flip_share=0.5), (0.0, 100.0))(batch)
     moved = out.masks["body-regions"]
     assert (moved[..., [0, 1, 3, 4]] == 255).all()

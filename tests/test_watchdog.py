@@ -41,8 +41,8 @@ class Spoiled(SarosSegmenter):
         loss = super().training_step(batch, batch_idx)
         return loss * torch.nan if self.spoil == "nan" else loss
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits = super().forward(images)
+    def forward(self, images: torch.Tensor, position: torch.Tensor | None = None) -> torch.Tensor:
+        logits = super().forward(images, position)
         if self.spoil == "background" and not self.training:
             logits = torch.zeros_like(logits)
             logits[:, 0] = 1
@@ -79,15 +79,17 @@ def test_background_alone_stops_the_run_after_the_warm_up(
         )
 
 
-def batch(value: int) -> PatchBatch:
-    mask = torch.full((2, 4, 4), value, dtype=torch.uint8)
-    return PatchBatch(torch.zeros(2, 1, 4, 4), {"body-parts": mask}, seed=0)
+def batch(label: int, brightness: float) -> PatchBatch:
+    mask = torch.full((2, 4, 4), label, dtype=torch.uint8)
+    image = torch.full((2, 1, 4, 4), brightness)
+    return PatchBatch(image, {"body-parts": mask}, torch.zeros(2, 2), seed=0)
 
 
-def look(watchdog: Watchdog, value: int) -> None:
+def look(watchdog: Watchdog, label: int, brightness: float = 0) -> None:
     state = SimpleNamespace(global_step=7, is_last_batch=True, current_epoch=3)
     watchdog.on_train_epoch_start(state, None)
-    watchdog.on_train_batch_end(state, None, {"loss": torch.tensor(1.0)}, batch(value), 0)
+    outputs = {"loss": torch.tensor(1.0)}
+    watchdog.on_train_batch_end(state, None, outputs, batch(label, brightness), 0)
     watchdog.on_train_epoch_end(state, None)
 
 
@@ -100,3 +102,17 @@ def test_a_label_of_another_task_stops_the_run() -> None:
 def test_an_epoch_without_annotation_stops_the_run() -> None:
     with pytest.raises(WastedRunError, match="epoch 3: found no annotated voxel"):
         look(Watchdog(), 255)
+
+
+@pytest.mark.parametrize("brightness", [-1.0, 1.0])
+def test_images_outside_the_window_stop_the_run(brightness: float) -> None:
+    with pytest.raises(WastedRunError, match=r"epoch 3: found 0\.0% of voxels inside the window"):
+        look(Watchdog(), 6, brightness)
+
+
+@pytest.mark.parametrize("rate", [0.0, 2.0, float("nan")])
+def test_a_rate_that_cannot_be_meant_stops_the_run(rate: float) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
+    optimizer.param_groups[0]["initial_lr"] = rate
+    with pytest.raises(WastedRunError, match="learning_rate: found"):
+        Watchdog().on_train_start(SimpleNamespace(optimizers=[optimizer]), None)

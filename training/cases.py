@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from saros_hf.labels import Task
+from saros_hf.labels import IGNORE_INDEX, Task
 
 from .store import SliceStore
 
@@ -19,6 +19,7 @@ class CaseBatch:
     Attributes:
         image: (N, C, I, J): int16 Hounsfield units as read, float32 in [-1, 1] once normalised.
         masks: For each task uint8 labels (N, I, J), all 255 where there is no map of it.
+        position: (N, 2) as of :func:`training.position.with_position`.
         spacing_mm: Along i, j and k.
         counted: False for the copies that even out the ranks' shares; they are not scored.
     """
@@ -26,8 +27,13 @@ class CaseBatch:
     case_id: str
     image: Tensor
     masks: dict[Task, Tensor]
+    position: Tensor
     spacing_mm: tuple[float, float, float]
     counted: bool
+
+    def has_map(self, task: Task) -> bool:
+        """Return whether the case has a label map of a task at all."""
+        return bool((self.masks[task] != IGNORE_INDEX).any())
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "CaseBatch":
         """Return a copy with its tensors on ``device``; Lightning calls this."""
@@ -35,7 +41,8 @@ class CaseBatch:
             task: mask.to(device, non_blocking=non_blocking) for task, mask in self.masks.items()
         }
         image = self.image.to(device, non_blocking=non_blocking)
-        return replace(self, image=image, masks=masks)
+        position = self.position.to(device, non_blocking=non_blocking)
+        return replace(self, image=image, masks=masks, position=position)
 
 
 class CaseDataset(Dataset[CaseBatch]):
@@ -65,6 +72,7 @@ class CaseDataset(Dataset[CaseBatch]):
             case_id=case_id,
             image=torch.from_numpy(np.stack([self.store.image(row) for row in rows])),
             masks=masks,
+            position=torch.tensor([self.store.position(row) for row in rows]),
             spacing_mm=self.store.spacing_mm(rows[0]),
             counted=counted,
         )

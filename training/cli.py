@@ -8,7 +8,9 @@ from pathlib import Path
 
 from saros_hf.cli import add_commands
 from saros_hf.errors import saros_cause
-from saros_hf.labels import TASKS
+
+from .evaluate_command import add_evaluate
+from .predict_command import add_predict_options
 
 _LIGHTNING_VERBS = {
     "fit": "train a network",
@@ -38,14 +40,26 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     if arguments and arguments[0] in _LIGHTNING_VERBS and not _names_a_model(arguments):
-        from .lightning_cli import run
-
-        # LightningCLI warns when it is handed what it would read itself.
-        run(None if arguments == sys.argv[1:] else arguments)
+        _run_lightning(arguments)
         return 0
-    options = _parser().parse_args(arguments)
+    options, rest = _parser().parse_known_args(arguments)
+    if rest and options.run is not _cross_validate:
+        _parser().parse_args(arguments)  # refuses them
+    options.rest = rest
     code: int = options.run(options)
     return code
+
+
+def _run_lightning(arguments: list[str]) -> None:
+    from .lightning_cli import run, with_shipped_configs
+
+    resolved = with_shipped_configs(arguments)
+    if arguments == sys.argv[1:]:
+        # LightningCLI warns when it is handed what it would read itself.
+        sys.argv[1:] = resolved
+        run()
+    else:
+        run(resolved)
 
 
 def _names_a_model(arguments: list[str]) -> bool:
@@ -91,48 +105,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
     add_commands(commands)
-    _add_evaluate(commands)
+    add_evaluate(commands)
+    _add_cross_validate(commands)
     for verb, what in _LIGHTNING_VERBS.items():
         command = commands.add_parser(verb, help=f"{what} (options: saros {verb} --help)")
         if verb == "predict":
-            _add_predict_options(command)
+            add_predict_options(command)
     return parser
 
 
-def _add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="score predictions against the label maps, beside the paper's Table 4",
-        description="Write metrics.csv, summary.json and report.html. Start it again after any "
-        "interruption: cases that are scored already are not scored again.",
+def _add_cross_validate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    run = commands.add_parser(
+        "cross-validate",
+        help="train on each of the five folds, go on where a stop left off",
+        description="All other options are those of saros fit. Start it again after any "
+        "interruption: finished folds are kept, the one that was cut off goes on.",
     )
-    add = evaluate.add_argument
-    add("truth", metavar="TRUTH_DIR", type=Path, help="folder of cases with the case table")
-    add(
-        "predictions",
-        metavar="PREDICTION_DIR",
-        type=Path,
-        help="case_XXX.nii.gz, as nnU-Net writes them, or folders case_XXX",
+    run.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path("runs"), help="folder for the run"
     )
-    add("--task", choices=TASKS, default="body-regions", help="(default body-regions)")
-    add("--out", metavar="DIR", type=Path, required=True, help="folder for the results")
-    add("--split", default="test", help="train, validation, test or all (default test)")
-    add("--fold", type=int, choices=range(1, 6), default=1, help="validation fold (default 1)")
-    add("--allow-missing", action="store_true", help="a missing prediction counts as an empty one")
-    add("--volume", action="store_true", help="NSD by the protocol volume, too")
-    add("--jobs", type=int, metavar="N", help="cases at once (default: one per core)")
-    evaluate.set_defaults(run=_evaluate)
-
-
-def _add_predict_options(predict: argparse.ArgumentParser) -> None:
-    predict.add_argument("--model", type=Path, required=True, help="folder of a saved model")
-    predict.add_argument(
-        "image", metavar="CT", type=Path, help="NIfTI, DICOM folder or ZIP, or folder of cases"
-    )
-    predict.add_argument(
-        "out", metavar="OUT", type=Path, help="label map to write (.nii.gz), or folder"
-    )
-    predict.set_defaults(run=_predict)
+    run.set_defaults(run=_cross_validate)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -145,53 +137,14 @@ def _demo(options: argparse.Namespace) -> int:
     return 0
 
 
-def _predict(options: argparse.Namespace) -> int:
-    from saros_hf.progress import progress_bar
-
-    from .inference import predict_paths
-    from .module import SarosSegmenter
-
-    segmenter = SarosSegmenter.from_pretrained(options.model)
-    with progress_bar("slices") as report:
-        written = predict_paths(segmenter, options.image, options.out, progress=report)
-    for path in written:
-        print(path)
-    return 0
-
-
-def _evaluate(options: argparse.Namespace) -> int:
+def _cross_validate(options: argparse.Namespace) -> int:
     from rich.console import Console
+    from rich.table import Table
 
-    from saros_hf.progress import progress_bar
+    from .cross_validation import cross_validate
 
-    from .evaluate import Evaluation, evaluate, pairs
-    from .evaluation_folder import is_synthetic, write_evaluation
-    from .protocols import SURFACE_PROTOCOLS
-    from .score_table import screen_table, text_rows
-    from .summary import worst_cases
-
-    evaluation = Evaluation(
-        options.truth,
-        options.predictions,
-        task=options.task,
-        split=options.split,
-        fold=options.fold,
-        protocols=SURFACE_PROTOCOLS if options.volume else ("slice", "published"),
-        allow_missing=options.allow_missing,
-    )
-    chosen = pairs(evaluation)
-    with progress_bar("scores") as report:
-        scores = evaluate(evaluation, chosen, options.out, jobs=options.jobs, progress=report)
-    with progress_bar("pictures") as report:
-        write_evaluation(options.out, evaluation, chosen, scores, progress=report)
-    console = Console()
-    title = f"{options.task}, {len(chosen)} cases"
-    rows = text_rows(scores, options.task)
-    console.print(screen_table(rows, title=title, beside_paper=not is_synthetic(chosen)))
-    worst = ", ".join(f"{case} {dice:.3f}" for case, dice, _ in worst_cases(scores))
-    console.print(f"Lowest mean Dice: {worst}")
-    missing = [pair.files.case.case_id for pair in chosen if pair.prediction is None]
-    if missing:
-        console.print(f"Counted as empty for want of a prediction: {', '.join(missing)}")
-    console.print(f"Report: {options.out / 'report.html'}")
+    table = Table("fold", "best validation Dice", "epoch", title=str(options.out))
+    for result in cross_validate(options.out, options.rest):
+        table.add_row(str(result.fold), f"{result.dice:.3f}", str(result.epoch))
+    Console().print(table)
     return 0

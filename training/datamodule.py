@@ -20,7 +20,8 @@ from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.folds import SplitName, split_of
 
 from .cases import CaseBatch, CaseDataset
-from .patches import EpochSampler, PatchBatch, PatchDataset, PatchSize
+from .loaders import EpochSampler, ResumableLoader
+from .patches import PatchBatch, PatchDataset, PatchSize
 from .spec import TaskChoice, tasks_of
 from .store import SliceStore
 from .transforms import (
@@ -93,6 +94,8 @@ class SarosDataModule(LightningDataModule):
         self.compress = compress
         self.num_workers = num_workers
         self.cache_dir = cache_dir
+        self._loader: ResumableLoader | None = None
+        self._done = 0
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", "0")) if seed is None else seed
 
     def prepare_data(self) -> None:
@@ -141,15 +144,30 @@ class SarosDataModule(LightningDataModule):
                 remedy="Raise it, or lower --data.batch_size.",
             )
         batches = self.patches_per_epoch // (self.batch_size * world_size)
-        return DataLoader(
+        sampler = EpochSampler(batches, world_size=world_size, rank=rank)
+        sampler.skip = self._done
+        self._loader = ResumableLoader(
             self.train_dataset(),
             batch_size=None,
-            sampler=EpochSampler(batches, world_size=world_size, rank=rank),
+            sampler=sampler,
             collate_fn=_as_it_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
+        return self._loader
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how much of the current epoch is done, for the checkpoint.
+
+        Lightning 2.6 keeps the loader's own state as well, but does not give it back to a loader
+        that was asked for the length of the run before.
+        """
+        return {} if self._loader is None else self._loader.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on there with the next training loader."""
+        self._done = state_dict.get("batches", 0)
 
     def val_dataloader(self) -> DataLoader[CaseBatch]:
         """Return this rank's share of the validation cases, one a batch."""

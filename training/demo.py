@@ -21,7 +21,8 @@ from saros_hf.simulate import simulate
 
 from .datamodule import SarosDataModule
 from .evaluation import score_case
-from .inference import predict_cases, prediction_path
+from .hardware import best_precision
+from .inference import SUFFIX, predict_cases
 from .module import SarosSegmenter
 from .publish import write_model_folder
 from .report import Picture, Report, case_picture, read_epochs, write_report
@@ -111,7 +112,7 @@ def _affordable_steps(settings: DemoSettings) -> int:
     times = []
     for _ in range(4):
         started = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=_has_fast_bf16()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=best_precision() != "32-true"):
             loss = segmenter.loss(segmenter(image), {TASK: mask})
         loss.backward()
         times.append(time.perf_counter() - started)
@@ -136,7 +137,7 @@ def _train(folder: Path, data: Path, settings: DemoSettings) -> tuple[SarosSegme
     logger = CSVLogger(folder, name="", version="training")
     trainer = Trainer(
         max_steps=steps,
-        precision="bf16-mixed" if _has_fast_bf16() else "32-true",
+        precision=best_precision(),
         devices=1,
         gradient_clip_val=1.0,
         logger=logger,
@@ -155,7 +156,7 @@ def _score(folder: Path, cases: list[CaseFiles]) -> list[Score]:
     with progress_bar("scores") as report:
         for done, files in enumerate(cases, start=1):
             case_id = files.case.case_id
-            prediction = read_mask(prediction_path(folder / "predictions", case_id), TASK)
+            prediction = read_mask(folder / "predictions" / f"{case_id}{SUFFIX}", TASK)
             scores += score_case(case_id, prediction, read_mask(files.mask(TASK), TASK), TASK)
             report(done, len(cases))
     return scores
@@ -187,18 +188,9 @@ def _picture(folder: Path, files: CaseFiles) -> Picture:
         f"{case_id}, {files.case.anatomic_region}, {files.case.sex} (synthetic)",
         read_image(files.image),
         read_mask(files.mask(TASK), TASK),
-        read_mask(prediction_path(folder / "predictions", case_id), TASK),
+        read_mask(folder / "predictions" / f"{case_id}{SUFFIX}", TASK),
         task=TASK,
     )
-
-
-def _has_fast_bf16() -> bool:
-    """Return whether bfloat16 is quicker than float32 on what the demo trains on."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    # torch 2.6 cannot tell yet.
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def _quiet() -> None:

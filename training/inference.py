@@ -1,29 +1,74 @@
-"""Whole CTs in, label maps out, one file each, with a picture beside it."""
+"""Which CTs to predict and where their label maps go, and one CT in, label maps out."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from saros_hf.case_files import IMAGE_NAME, CaseFiles
-from saros_hf.ct import read_ct
-from saros_hf.errors import UsageError
+from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.files import write_atomically
 from saros_hf.labels import Task
 from saros_hf.nifti import read_image, write_volume
 from saros_hf.progress import OnProgress
 from saros_hf.volume import Volume
 
+from .averaging import PredictOptions
+from .ensemble import Ensemble
 from .module import SarosSegmenter
 from .pictures import axial_planes, middle_coronal, overlay_png
+from .slicewise import predict_maps
 
-_SUFFIX = ".nii.gz"
+SUFFIX = ".nii.gz"
+_LISTS = (".txt", ".csv")
 
 
-def prediction_path(folder: Path, case_id: str, task: Task | None = None) -> Path:
-    """Return where the prediction of a case lies.
+@dataclass(frozen=True)
+class Job:
+    """One CT to predict.
 
-    ``folder/case_XXX.nii.gz``, or ``folder/case_XXX/TASK.nii.gz`` of one task among several.
+    Attributes:
+        source: NIfTI file, DICOM folder or ZIP.
+        target: Label map to write; of several tasks a folder of that name without suffix.
     """
-    return folder / (f"{case_id}{_SUFFIX}" if task is None else f"{case_id}/{task}{_SUFFIX}")
+
+    source: Path
+    target: Path
+
+    def label_maps(self, tasks: Sequence[Task]) -> dict[Task, Path]:
+        """Return where the label map of each task goes."""
+        if len(tasks) == 1:
+            return {tasks[0]: self.target}
+        folder = self.target.with_name(self.target.name.removesuffix(SUFFIX))
+        return {task: folder / f"{task}{SUFFIX}" for task in tasks}
+
+
+def find_jobs(source: Path, out: Path) -> list[Job]:
+    """Return the CTs that ``source`` names, in order.
+
+    Args:
+        source: One CT; a folder of cases or of NIfTI files; or a .txt or .csv file with the path
+            of a CT in each line (of a table, in its first column), relative to that file.
+        out: For one CT the label map to write, else the folder to write to.
+
+    Raises:
+        MissingFileError: A list names nothing.
+        UsageError: ``out`` does not end in .nii.gz though ``source`` is one CT, or two CTs
+            would be written to the same file.
+    """
+    images = _images(source)
+    if images:
+        jobs = [Job(image, out / f"{_name(image)}{SUFFIX}") for image in images]
+        _refuse_doubles(jobs)
+        return jobs
+    if not out.name.endswith(SUFFIX):
+        raise UsageError(
+            out,
+            found="no .nii.gz name for the label map of one CT",
+            expected="a file such as labels.nii.gz",
+            remedy="Name the file to write.",
+        )
+    return [Job(source, out)]
 
 
 def predict_cases(
@@ -33,78 +78,92 @@ def predict_cases(
     *,
     progress: OnProgress | None = None,
 ) -> None:
-    """Write the label map of every case, on the grid of its image.
+    """Write the label map of every case into ``folder``, on the grid of its image.
 
-    Args:
-        segmenter: A trained network.
-        cases: Cases whose ``image.nii.gz`` to read.
-        folder: Where ``case_XXX.nii.gz`` files go; made if missing.
-        progress: Called with (cases done, cases in all).
+    ``progress`` is called with (cases done, cases in all).
     """
     for done, files in enumerate(cases, start=1):
-        maps = segmenter.predict_maps(read_image(files.image))
-        _write_maps(maps, prediction_path(folder, files.case.case_id))
+        job = Job(files.image, folder / f"{files.case.case_id}{SUFFIX}")
+        write_maps(segmenter.predict_maps(read_image(files.image)), job)
         if progress is not None:
             progress(done, len(cases))
 
 
-def predict_paths(
-    segmenter: SarosSegmenter, source: Path, out: Path, *, progress: OnProgress | None = None
+def predict_one(
+    ensemble: Ensemble,
+    ct: Volume,
+    job: Job,
+    options: PredictOptions,
+    *,
+    picture: bool = True,
+    progress: OnProgress | None = None,
 ) -> list[Path]:
-    """Predict a CT, or every ``case_XXX/image.nii.gz`` of a folder, and picture the result.
+    """Write the label maps of a CT, and a picture beside each; return what was written.
 
-    Args:
-        segmenter: A trained network.
-        source: NIfTI file, DICOM folder or ZIP, or a folder of case folders.
-        out: For one CT the label map to write, for a folder of cases the folder to write to.
-        progress: Called with (slices done, slices in all) of each CT.
-
-    Returns:
-        The label maps and pictures written.
-
-    Raises:
-        UsageError: ``out`` does not end in .nii.gz though ``source`` is one CT.
-        SarosError: A CT is missing or cannot be read.
+    ``progress`` is called with (slices done, slices in all).
     """
-    images = sorted(source.glob(f"case_*/{IMAGE_NAME}"))
-    if images:
-        targets = {image: prediction_path(out, image.parent.name) for image in images}
-    elif out.name.endswith(_SUFFIX):
-        targets = {source: out}
-    else:
-        raise UsageError(
-            out,
-            found="no .nii.gz name for the label map of one CT",
-            expected="a file such as labels.nii.gz",
-            remedy="Name the file to write.",
+    maps = predict_maps(list(ensemble.networks), ct, ensemble.spec, options, progress=progress)
+    written = write_maps(maps, job)
+    if picture:
+        planes = [*axial_planes(ct, (0.8, 0.5, 0.2)), middle_coronal(ct)]
+        for task, path in job.label_maps(tuple(maps)).items():
+            png = overlay_png(ct, {"prediction": maps[task]}, planes, task=task)
+            beside = path.with_name(path.name.removesuffix(SUFFIX) + ".png")
+            with write_atomically(beside) as aside:
+                aside.write_bytes(png)
+            written.append(beside)
+    return written
+
+
+def write_maps(maps: Mapping[Task, Volume], job: Job) -> list[Path]:
+    """Write each task's label map; return their paths."""
+    places = job.label_maps(tuple(maps))
+    for task, path in places.items():
+        write_volume(path, maps[task], description=f"{task} predicted by saros-hf")
+    return list(places.values())
+
+
+def _images(source: Path) -> list[Path]:
+    """Return the CTs of a folder or list, none if ``source`` is one CT itself."""
+    if source.suffix in _LISTS:
+        return _listed(source)
+    return sorted(source.glob(f"case_*/{IMAGE_NAME}")) or sorted(source.glob("*.nii.gz"))
+
+
+def _listed(path: Path) -> list[Path]:
+    if not path.is_file():
+        raise MissingFileError(
+            path, found="no such file", expected="a list of CTs", remedy="Check the path."
         )
-    written = []
-    for image, target in targets.items():
-        written += _predict_one(segmenter, read_ct(image), target, progress)
-    return written
+    cells = [line.split(",")[0].strip().strip('"') for line in path.read_text().splitlines()]
+    places = [path.parent / cell for cell in cells if cell and not cell.startswith("#")]
+    # The head of a table is no file; a CT that is missing is told of when its turn comes.
+    if path.suffix == ".csv" and places and not places[0].exists():
+        places = places[1:]
+    if not places:
+        raise MissingFileError(
+            path,
+            found="no path in it",
+            expected="the path of a CT in each line",
+            remedy="List the CTs.",
+        )
+    return places
 
 
-def _predict_one(
-    segmenter: SarosSegmenter, ct: Volume, target: Path, progress: OnProgress | None
-) -> list[Path]:
-    maps = segmenter.predict_maps(ct, progress=progress)
-    written = _write_maps(maps, target)
-    planes = [*axial_planes(ct, (0.8, 0.5, 0.2)), middle_coronal(ct)]
-    for (task, labels), path in zip(maps.items(), tuple(written), strict=True):
-        picture = path.with_name(path.name.removesuffix(_SUFFIX) + ".png")
-        png = overlay_png(ct, {"prediction": labels}, planes, task=task)
-        with write_atomically(picture) as aside:
-            aside.write_bytes(png)
-        written.append(picture)
-    return written
+def _name(image: Path) -> str:
+    """Return a CT's name: of ``case_000/image.nii.gz`` that of its folder."""
+    if image.name == IMAGE_NAME:
+        return image.parent.name
+    return image.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".zip")
 
 
-def _write_maps(maps: Mapping[Task, Volume], target: Path) -> list[Path]:
-    """Write one map to ``target``, several into a folder of that name without suffix."""
-    folder = target.with_name(target.name.removesuffix(_SUFFIX))
-    written = []
-    for task, labels in maps.items():
-        path = target if len(maps) == 1 else folder / f"{task}{_SUFFIX}"
-        write_volume(path, labels, description=f"{task} predicted by saros-hf")
-        written.append(path)
-    return written
+def _refuse_doubles(jobs: Sequence[Job]) -> None:
+    target, count = Counter(job.target for job in jobs).most_common(1)[0]
+    if count > 1:
+        sources = ", ".join(str(job.source) for job in jobs if job.target == target)
+        raise UsageError(
+            target,
+            found=f"{count} CTs to be written there: {sources}",
+            expected="one",
+            remedy="Give them different names, or predict them into different folders.",
+        )

@@ -1,20 +1,50 @@
 """``saros fit|validate|test|predict``: LightningCLI on the one module and the one data module."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.callbacks import BasePredictionWriter, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from saros_hf.nifti import write_volume
 from saros_hf.volume import Volume
 
+from .checkpoints import LastCheckpoint
 from .datamodule import SarosDataModule
-from .inference import prediction_path
+from .inference import SUFFIX, Job
 from .module import SarosSegmenter
 from .slicewise import Prediction
+
+Fold: TypeAlias = Literal[1, 2, 3, 4, 5]
+FOLDS: tuple[Fold, ...] = get_args(Fold)
+
+MODEL_FOLDER = "model"
+
+
+_CONFIGS = Path(__file__).parent / "configs"
+
+
+def with_shipped_configs(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with ``--config base`` as the path of the ``base.yaml`` shipped here."""
+    resolved = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, equals, value = argument.rpartition("=")
+        shipped = _CONFIGS / f"{value}.yaml"
+        names_config = option == "--config" or (not equals and before == "--config")
+        if names_config and not Path(value).exists() and shipped.is_file():
+            argument = f"{option}{equals}{shipped}"
+        resolved.append(argument)
+    return resolved
+
+
+def fold_folder(out: Path | str, fold: int) -> Path:
+    """Return where a run with validation fold ``fold`` keeps all it writes."""
+    return Path(out) / f"fold_{fold}"
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -36,26 +66,71 @@ class PredictionWriter(BasePredictionWriter):
         *rest: Any,  # noqa: ANN401, ARG002
     ) -> None:
         """Write one case under its folder's name."""
-        case_id = Path(prediction.image).parent.name
-        tasks = tuple(prediction.arrays)
-        for task, array in prediction.arrays.items():
-            path = prediction_path(Path(self.folder), case_id, task if len(tasks) > 1 else None)
-            labels = Volume(array, prediction.affine)
+        image = Path(prediction.image)
+        job = Job(image, Path(self.folder) / f"{image.parent.name}{SUFFIX}")
+        places = job.label_maps(tuple(prediction.arrays))
+        for task, path in places.items():
+            labels = Volume(prediction.arrays[task], prediction.affine)
             write_volume(path, labels, description=f"{task} predicted by saros-hf")
 
 
 class SarosCLI(LightningCLI):
-    """LightningCLI whose data options decide the network's task, channels and window."""
+    """LightningCLI whose data options decide the network's task, channels and window.
+
+    Everything a run writes goes to ``OUT/fold_K``: checkpoints, logs, at its end the model.
+    """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Say once what data and network must agree on, and where predictions go."""
+        """Say once what data and network must agree on, and where results go."""
+        parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for the run")
+        parser.add_argument("--fold", type=Fold, default=1, help="validation fold, 1 to 5")
+        parser.link_arguments("fold", "data.fold")
         for name in ("task", "context", "window"):
             parser.link_arguments(f"data.{name}", f"model.{name}")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(LastCheckpoint, "last")
+        for name in ("checkpoint", "last"):
+            parser.link_arguments(
+                ("out", "fold"), f"{name}.dirpath", compute_fn=lambda *at: str(fold_folder(*at))
+            )
+        parser.set_defaults(
+            {
+                "checkpoint.filename": "best",
+                "checkpoint.monitor": "val_dice",
+                "checkpoint.mode": "max",
+                "checkpoint.enable_version_counter": False,
+            }
+        )
         parser.add_lightning_class_args(PredictionWriter, "predictions")
+
+    def instantiate_trainer(self, **options: Any) -> Trainer:  # noqa: ANN401
+        """Return the trainer; unless told otherwise it logs to CSV and TensorBoard files."""
+        given = self._get(self.config_init, "trainer", default={}).get("logger")
+        if given in (None, True):
+            folder = fold_folder(self._get(self.config, "out"), self._get(self.config, "fold"))
+            options["logger"] = [
+                CSVLogger(folder, name="log"),
+                TensorBoardLogger(folder, name="tensorboard", version=""),
+            ]
+        return super().instantiate_trainer(**options)
 
     def before_predict(self) -> None:
         """Keep no label map in memory once it is written."""
         self.config_init["predict"]["return_predictions"] = False
+
+    def after_fit(self) -> None:
+        """Leave the network with the best validation Dice as a folder that loads back."""
+        for callback in self.trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.monitor:
+                _export(Path(callback.best_model_path))
+
+
+@rank_zero_only
+def _export(checkpoint: Path) -> None:
+    if not checkpoint.is_file():  # nothing was validated
+        return
+    best = SarosSegmenter.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+    best.save_pretrained(checkpoint.parent / MODEL_FOLDER)
 
 
 def run(args: ArgsType = None) -> None:

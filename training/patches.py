@@ -1,14 +1,14 @@
 """Batches of training patches: a pure function of (seed, number)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import Dataset
 
 from saros_hf.labels import IGNORE_INDEX, Task, num_classes
 
@@ -17,6 +17,7 @@ from .store import SliceStore
 from .windows import AIR_HU, copy_window
 
 PatchSize: TypeAlias = tuple[int, int] | tuple[int, int, int]
+_Arrays: TypeAlias = tuple[NDArray[np.int16], dict[Task, NDArray[np.uint8]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +28,13 @@ class PatchBatch:
         image: (B, C, I, J), or (B, 1, I, J, K) in three dimensions: int16 Hounsfield units as
             read, float32 in [-1, 1] once transformed.
         masks: For each task uint8 labels (B, I, J) or (B, I, J, K), 255 where nothing is known.
+        position: (B, 2) of the slice in the middle, as of :func:`training.position.with_position`.
         seed: Of all that is random about the batch.
     """
 
     image: Tensor
     masks: dict[Task, Tensor]
+    position: Tensor
     seed: int
 
     def to(self, device: torch.device, *, non_blocking: bool = False) -> "PatchBatch":
@@ -44,7 +47,9 @@ class PatchBatch:
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> "PatchBatch":
         masks = {task: function(mask) for task, mask in self.masks.items()}
-        return replace(self, image=function(self.image), masks=masks)
+        return replace(
+            self, image=function(self.image), masks=masks, position=function(self.position)
+        )
 
 
 class PatchDataset(Dataset[PatchBatch]):
@@ -82,11 +87,16 @@ class PatchDataset(Dataset[PatchBatch]):
     def __getitem__(self, number: int) -> PatchBatch:
         rng = np.random.default_rng([self.seed, number])
         centres = self._centres.draw(rng, self.batch_size)
-        batch = self._stacked(centres) if len(self.patch_size) == 3 else self._flat(centres)
-        batch = replace(batch, seed=int(rng.integers(2**63)))
+        image, masks = (self._stacked if len(self.patch_size) == 3 else self._flat)(centres)
+        batch = PatchBatch(
+            image=torch.from_numpy(image),
+            masks={task: torch.from_numpy(mask) for task, mask in masks.items()},
+            position=torch.tensor([self.store.position(row) for row, _, _ in centres]),
+            seed=int(rng.integers(2**63)),
+        )
         return batch if self.transform is None else self.transform(batch)
 
-    def _flat(self, centres: Sequence[Centre]) -> PatchBatch:
+    def _flat(self, centres: Sequence[Centre]) -> _Arrays:
         size = self.patch_size[:2]
         channels = len(self.store.image(0))
         image, masks = self._empty((channels, *size), size)
@@ -95,9 +105,9 @@ class PatchDataset(Dataset[PatchBatch]):
             copy_window(self.store.image(row), image[n], first, AIR_HU)
             for task, mask in masks.items():
                 copy_window(self.store.mask(task, row), mask[n], first, IGNORE_INDEX)
-        return _batch(image, masks)
+        return image, masks
 
-    def _stacked(self, centres: Sequence[Centre]) -> PatchBatch:
+    def _stacked(self, centres: Sequence[Centre]) -> _Arrays:
         """Return patches with an axis k; in memory it comes before i and j, as in the store."""
         *size, depth = self.patch_size
         image, masks = self._empty((depth, *size), (depth, *size))
@@ -109,7 +119,7 @@ class PatchDataset(Dataset[PatchBatch]):
                     neighbour, first, image[n, k], {t: m[n, k] for t, m in masks.items()}
                 )
         volumes = {task: np.moveaxis(mask, 1, -1) for task, mask in masks.items()}
-        return _batch(np.moveaxis(image, 1, -1)[:, None], volumes)
+        return np.moveaxis(image, 1, -1)[:, None], volumes
 
     def _copy_plane(
         self,
@@ -128,9 +138,7 @@ class PatchDataset(Dataset[PatchBatch]):
             else:
                 copy_window(self.store.mask(task, row), mask, first, IGNORE_INDEX)
 
-    def _empty(
-        self, image: tuple[int, ...], mask: tuple[int, ...]
-    ) -> tuple[NDArray[np.int16], dict[Task, NDArray[np.uint8]]]:
+    def _empty(self, image: tuple[int, ...], mask: tuple[int, ...]) -> _Arrays:
         masks: dict[Task, NDArray[np.uint8]] = {
             task: np.empty((self.batch_size, *mask), np.uint8) for task in self.store.tasks
         }
@@ -141,36 +149,7 @@ class PatchDataset(Dataset[PatchBatch]):
         counts = np.zeros(num_classes(task), np.int64)
         for number in range(batches):
             rng = np.random.default_rng([self.seed, number])
-            mask = self._flat(self._centres.draw(rng, self.batch_size)).masks[task].numpy()
+            mask = self._flat(self._centres.draw(rng, self.batch_size))[1][task]
             counts += np.bincount(mask[mask != IGNORE_INDEX], minlength=len(counts))
         frequencies: NDArray[np.float64] = counts / counts.sum()
         return frequencies
-
-
-class EpochSampler(DistributedSampler[Any]):
-    """Hands rank r of w the batch numbers r, r + w, ... of the current epoch.
-
-    A ``DistributedSampler``, so that Lightning tells it the epoch and leaves it in place.
-
-    Args:
-        batches_per_rank: Batches of one epoch on each rank.
-        world_size: Number of ranks.
-        rank: This process's number.
-    """
-
-    def __init__(self, batches_per_rank: int, *, world_size: int, rank: int) -> None:
-        everything = cast("Dataset[Any]", range(batches_per_rank * world_size))
-        super().__init__(everything, world_size, rank)
-        self.per_rank = batches_per_rank
-
-    def __iter__(self) -> Iterator[int]:
-        first = self.epoch * self.per_rank * self.num_replicas + self.rank
-        return iter(range(first, first + self.per_rank * self.num_replicas, self.num_replicas))
-
-    def __len__(self) -> int:
-        return self.per_rank
-
-
-def _batch(image: NDArray[np.int16], masks: dict[Task, NDArray[np.uint8]]) -> PatchBatch:
-    tensors = {task: torch.from_numpy(mask) for task, mask in masks.items()}
-    return PatchBatch(image=torch.from_numpy(image), masks=tensors, seed=0)

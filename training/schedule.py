@@ -1,16 +1,91 @@
-"""How the learning rate goes up and down over a run."""
+"""The optimizer, and how its rate goes up and down over a run."""
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.trainer.states import RunningStage
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch.nn import Parameter
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+OptimizerName: TypeAlias = Literal["adamw", "sgd"]
+Decay: TypeAlias = Literal["cosine", "poly"]
+
+SGD_MOMENTUM = 0.99
+"""With Nesterov's step, as nnU-Net has it."""
 
 
-def warmup_cosine(step: int, *, total_steps: int, warmup: float = 0.2) -> float:
-    """Return the share of the peak rate at a step: linear rise, then half a cosine down to 0.
+@dataclass(frozen=True)
+class Optimisation:
+    """The optimizer and the course of its rate.
 
-    >>> [round(warmup_cosine(step, total_steps=10), 2) for step in (0, 1, 2, 6, 10)]
-    [0.33, 0.67, 1.0, 0.5, 0.0]
+    Attributes:
+        optimizer: ``adamw``, or ``sgd`` with Nesterov momentum.
+        learning_rate: Peak of the schedule.
+        weight_decay: Decoupled with AdamW, in the gradient with SGD.
+        warmup: Share of the run in which the rate rises.
+        decay: How it falls afterwards.
     """
-    rise = round(warmup * total_steps)
-    if step < rise:
-        return (step + 1) / (rise + 1)
-    progress = min((step - rise) / max(total_steps - rise, 1), 1.0)
-    return (1 + math.cos(math.pi * progress)) / 2
+
+    optimizer: OptimizerName
+    learning_rate: float
+    weight_decay: float
+    warmup: float
+    decay: Decay
+
+    def configure(
+        self, parameters: Iterable[Parameter], trainer: Trainer
+    ) -> OptimizerLRSchedulerConfig:
+        """Return the optimizer, whose rate rises and falls once over the trainer's whole run."""
+        steps = trainer.estimated_stepping_batches
+
+        # A function of the step, so that a resumed run may be longer than the one it goes on with.
+        def rate(step: int) -> float:
+            return rate_at(progress_of(trainer, step, steps), warmup=self.warmup, decay=self.decay)
+
+        optimizer = self._optimizer(parameters)
+        schedule = LambdaLR(optimizer, rate)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _optimizer(self, parameters: Iterable[Parameter]) -> Optimizer:
+        rate, shrinking = self.learning_rate, self.weight_decay
+        if self.optimizer == "adamw":
+            return torch.optim.AdamW(parameters, lr=rate, weight_decay=shrinking)
+        return torch.optim.SGD(
+            parameters, lr=rate, weight_decay=shrinking, momentum=SGD_MOMENTUM, nesterov=True
+        )
+
+
+def rate_at(progress: float, *, warmup: float, decay: Decay) -> float:
+    """Return the share of the peak rate at a share of the run.
+
+    A linear rise over the share ``warmup``, then half a cosine or nnU-Net's polynomial down to 0.
+
+    >>> [rate_at(p, warmup=0.2, decay="cosine") for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    >>> [round(rate_at(p, warmup=0.0, decay="poly"), 3) for p in (0.0, 0.5, 1.0)]
+    [1.0, 0.536, 0.0]
+    """
+    if progress < warmup:
+        return progress / warmup
+    left = 1 - min((progress - warmup) / max(1 - warmup, 1e-9), 1.0)
+    return (1 - math.cos(math.pi * left)) / 2 if decay == "cosine" else float(left**0.9)
+
+
+def progress_of(trainer: Trainer, step: int, total_steps: float) -> float:
+    """Return which share of a run lies behind, by steps or by ``max_time``, whichever is more."""
+    shares = [(step + 1) / (total_steps + 1)]
+    for timer in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(timer, Timer) and (left := timer.time_remaining()) is not None:
+            elapsed = timer.time_elapsed(RunningStage.TRAINING)
+            shares.append(elapsed / max(elapsed + left, 1e-9))
+    return min(max(shares), 1.0)

@@ -1,6 +1,6 @@
 """Label maps of whole volumes, slice by slice."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +13,10 @@ from saros_hf.labels import Task
 from saros_hf.progress import OnProgress
 from saros_hf.volume import Volume
 
+from .averaging import PredictOptions, slice_scores
+from .postprocess import cleaned
 from .spec import InputSpec
 from .transforms import normalise_hu
-
-STRIDE = 32
-"""Encoders halve the image five times."""
 
 
 class Prediction(NamedTuple):
@@ -29,21 +28,21 @@ class Prediction(NamedTuple):
 
 
 def predict_maps(
-    network: nn.Module,
+    networks: Sequence[nn.Module],
     image: Volume,
     spec: InputSpec,
+    options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
     *,
-    batch_size: int = 16,
     progress: OnProgress | None = None,
 ) -> dict[Task, Volume]:
     """Return each task's label map of a CT on the CT's own grid and orientation.
 
     Args:
-        network: Maps (B, C, I, J) in [-1, 1] to logits (B, classes of all tasks, I, J); in eval
-            mode.
+        networks: Each maps (B, C, I, J) in [-1, 1] to logits (B, classes of all tasks, I, J); in
+            eval mode. Of several, such as one per fold, the probabilities are averaged.
         image: Hounsfield units, any spacing and orientation.
-        spec: What the network was trained on.
-        batch_size: Slices at once.
+        spec: What the networks were trained on.
+        options: Averaging over mirror images, tiles, clean-up.
         progress: Called with (slices done, slices in all).
 
     Returns:
@@ -52,17 +51,20 @@ def predict_maps(
     ras = image.to_ras()
     labels = {task: np.zeros(ras.shape, np.uint8) for task in spec.tasks}
     scale = spec.in_plane_scale(float(np.mean(ras.spacing_mm[:2])))
-    device = next(network.parameters()).device
-    done = 0
-    for slices, batch in _batches(ras, spec, batch_size):
+    device = next(networks[0].parameters()).device
+    for slices, batch in _batches(ras, spec, options.batch_size):
+        position = _position(slices, ras).to(device)
         with torch.inference_mode():
-            logits = _at_scale(network, batch.to(device), scale)
-        for task, share in spec.by_task(logits).items():
+            resized = _resized(batch.to(device), scale)
+            scores = slice_scores(networks, resized, position, spec, options)
+            scores = _to_size(scores, ras.shape[:2])
+        for task, share in spec.by_task(scores).items():
             found = share.argmax(dim=1).to(torch.uint8).cpu().numpy()
             labels[task][..., slices] = np.moveaxis(found, 0, -1)
-        done += len(slices)
         if progress is not None:
-            progress(done, ras.shape[2])
+            progress(int(slices[-1]) + 1, ras.shape[2])
+    if options.clean:
+        labels = {task: cleaned(array, task) for task, array in labels.items()}
     return {task: _turned_back(array, ras, image) for task, array in labels.items()}
 
 
@@ -71,22 +73,25 @@ def _turned_back(labels: NDArray[np.uint8], ras: Volume, image: Volume) -> Volum
     return Volume(np.ascontiguousarray(array), image.affine)
 
 
-def padded_forward(network: nn.Module, images: Tensor) -> Tensor:
-    """Return logits of images (B, C, I, J) of any size, padded with air to whole strides."""
-    i, j = images.shape[-2:]
-    padded = functional.pad(images, (0, -j % STRIDE, 0, -i % STRIDE), value=-1.0)
-    logits: Tensor = network(padded)
-    return logits[..., :i, :j]
-
-
-def _at_scale(network: nn.Module, images: Tensor, scale: float) -> Tensor:
+def _resized(images: Tensor, scale: float) -> Tensor:
+    """Return images whose spacing is one that the networks were trained on."""
     if scale == 1.0:
-        return padded_forward(network, images)
-    size = tuple(images.shape[-2:])
-    scaled = tuple(max(1, round(length * scale)) for length in size)
-    resized = functional.interpolate(images, scaled, mode="bilinear", antialias=True)
-    logits = padded_forward(network, resized).float()
-    return functional.interpolate(logits, size, mode="bilinear")
+        return images
+    size = [max(1, round(length * scale)) for length in images.shape[-2:]]
+    return functional.interpolate(images, size, mode="bilinear", antialias=True)
+
+
+def _to_size(scores: Tensor, size: tuple[int, ...]) -> Tensor:
+    if tuple(scores.shape[-2:]) == size:
+        return scores
+    return functional.interpolate(scores, size, mode="bilinear")
+
+
+def _position(slices: NDArray[np.intp], ras: Volume) -> Tensor:
+    """Return height in mm and share of the scan (N, 2) of slices counted from the feet."""
+    heights = slices * ras.spacing_mm[2]
+    shares = slices / max(ras.shape[2] - 1, 1)
+    return torch.from_numpy(np.stack([heights, shares], axis=1).astype(np.float32))
 
 
 def _batches(

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from saros_hf.labels import TASKS, Task, num_classes
 
+from .position import POSITION_CHANNELS
 from .transforms import Window
 
 TaskChoice: TypeAlias = Literal["body-regions", "body-parts", "joint"]
@@ -26,6 +27,7 @@ class InputSpec:
         context: Neighbouring slices on each side, as channels.
         window: Hounsfield units that become -1 and 1.
         spacing_range_mm: Smallest and largest in-plane spacing among the training cases.
+        position: Whether it is told where along the scan a slice lies.
         slice_spacing_mm: Distance to a context slice; the 5 mm that SAROS is annotated at.
     """
 
@@ -33,6 +35,7 @@ class InputSpec:
     context: int
     window: Window
     spacing_range_mm: tuple[float, float]
+    position: bool = False
     slice_spacing_mm: float = 5.0
 
     @property
@@ -50,7 +53,7 @@ class InputSpec:
     @property
     def channels(self) -> int:
         """Number of input channels."""
-        return 2 * self.context + 1
+        return 2 * self.context + 1 + (POSITION_CHANNELS if self.position else 0)
 
     def in_plane_scale(self, spacing_mm: float) -> float:
         """Return the factor by which to enlarge an image so that its spacing was trained on.

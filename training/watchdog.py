@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
 
 from saros_hf.errors import SarosError
 from saros_hf.labels import IGNORE_INDEX, num_classes
@@ -12,13 +13,16 @@ from saros_hf.labels import IGNORE_INDEX, num_classes
 from .cases import CaseBatch
 from .patches import PatchBatch
 
+_LEAST_INSIDE = 0.01
+"""Of any CT's body more than this share of voxels lies within a soft tissue window."""
+
 
 class WastedRunError(SarosError, RuntimeError):
     """Training goes on, but nothing can come of it."""
 
 
 class Watchdog(Callback):
-    """Stops a run whose loss is no number, or that sees or predicts nothing.
+    """Stops a run whose loss is no number, that stands still, or that sees or predicts nothing.
 
     Args:
         warmup_epochs: Validations that may predict background alone.
@@ -30,11 +34,25 @@ class Watchdog(Callback):
         self.warmup_epochs = warmup_epochs
         self.check_every = check_every
         self._annotated = False
+        self._inside_window = 0.0
         self._foreground = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Stop before the first step if its rate cannot be meant."""
+        for group in (group for one in trainer.optimizers for group in one.param_groups):
+            peak = group.get("initial_lr", group["lr"])
+            if not 0 < peak <= 1:
+                raise WastedRunError(
+                    "--model.learning_rate",
+                    found=str(peak),
+                    expected="above 0, at most 1",
+                    remedy="Take 0.002 for AdamW, 0.01 for SGD.",
+                )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Forget what the last epoch held."""
         self._annotated = False
+        self._inside_window = 0.0
 
     def on_train_batch_end(
         self,
@@ -44,37 +62,31 @@ class Watchdog(Callback):
         batch: PatchBatch,
         batch_idx: int,
     ) -> None:
-        """Look at the loss and the labels of some batches."""
+        """Look at the loss and some batches."""
         if batch_idx % self.check_every and not trainer.is_last_batch:
             return
-        loss = outputs["loss"]
-        if not torch.isfinite(loss):
-            raise WastedRunError(
-                f"step {trainer.global_step}",
-                found=f"a loss of {loss.item()}",
-                expected="a number",
-                remedy="Lower --model.learning_rate, clip gradients with "
-                "--trainer.gradient_clip_val 1, or train with --trainer.precision 32-true.",
-            )
-        for task, mask in batch.masks.items():
-            known = mask[mask != IGNORE_INDEX]
-            self._annotated |= bool(known.numel())
-            if known.numel() and int(known.max()) >= num_classes(task):
-                raise WastedRunError(
-                    f"step {trainer.global_step}, {task}",
-                    found=f"label {int(known.max())}",
-                    expected=f"0 to {num_classes(task) - 1}, or {IGNORE_INDEX}",
-                    remedy="Check that the label maps are those of this task: saros verify DIR.",
-                )
+        _check_loss(trainer, outputs["loss"])
+        _check_labels(trainer, batch)
+        masks = batch.masks.values()
+        self._annotated |= any(bool((mask != IGNORE_INDEX).any()) for mask in masks)
+        inside = (batch.image.abs() < 1).float().mean()
+        self._inside_window = max(self._inside_window, float(inside))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Stop if nothing was annotated in any batch that was looked at."""
+        """Stop if all batches that were looked at had no annotation, or no tissue."""
         if not self._annotated:
             raise WastedRunError(
                 f"epoch {trainer.current_epoch}",
                 found="no annotated voxel in its patches",
                 expected="some in every one",
                 remedy="Check the label maps: saros verify DIR.",
+            )
+        if self._inside_window < _LEAST_INSIDE:
+            raise WastedRunError(
+                f"epoch {trainer.current_epoch}",
+                found=f"{self._inside_window:.1%} of voxels inside the window at best",
+                expected="CT in Hounsfield units, mostly soft tissue and fat",
+                remedy="Check --data.window, and that images are CT in HU: saros verify DIR.",
             )
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -91,7 +103,7 @@ class Watchdog(Callback):
         dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
         """Remember whether anything but background was predicted."""
-        self._foreground |= bool(outputs["foreground"])
+        self._foreground |= any(bool(labels.any()) for labels in outputs.values())
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop if every case is background though training has gone on for a while."""
@@ -104,4 +116,27 @@ class Watchdog(Callback):
                 expected="other labels after so many epochs",
                 remedy="Check --data.window against the CTs, raise --model.learning_rate, or "
                 "raise --model.class_balance.",
+            )
+
+
+def _check_loss(trainer: Trainer, loss: Tensor) -> None:
+    if not torch.isfinite(loss):
+        raise WastedRunError(
+            f"step {trainer.global_step}",
+            found=f"a loss of {loss.item()}",
+            expected="a number",
+            remedy="Lower --model.learning_rate, clip gradients with "
+            "--trainer.gradient_clip_val 1, or train with --trainer.precision 32-true.",
+        )
+
+
+def _check_labels(trainer: Trainer, batch: PatchBatch) -> None:
+    for task, mask in batch.masks.items():
+        known = mask[mask != IGNORE_INDEX]
+        if known.numel() and int(known.max()) >= num_classes(task):
+            raise WastedRunError(
+                f"step {trainer.global_step}, {task}",
+                found=f"label {int(known.max())}",
+                expected=f"0 to {num_classes(task) - 1}, or {IGNORE_INDEX}",
+                remedy="Check that the label maps are those of this task: saros verify DIR.",
             )

@@ -3,7 +3,7 @@
 from .batched import BatchedAugmentation
 from .draws import Augmentation
 from .per_patch import PerPatchAugmentation
-from .window import DEFAULT_WINDOW, Normalisation, Window, normalise_hu, swap_labels
+from .window import DEFAULT_WINDOW, Normalisation, Window, normalise_hu, swap_labels, to_hu
 
 __all__ = [
     "DEFAULT_WINDOW",
@@ -14,4 +14,5 @@ __all__ = [
     "Window",
     "normalise_hu",
     "swap_labels",
+    "to_hu",
 ]

@@ -20,6 +20,12 @@ def normalise_hu(image: Tensor, window: Window) -> Tensor:
     return image.to(float32, copy=True).clamp_(low, high).sub_(low).mul_(2 / (high - low)).sub_(1)
 
 
+def to_hu(image: Tensor, window: Window) -> Tensor:
+    """Undo :func:`normalise_hu`, but for what it clipped."""
+    low, high = window
+    return (image + 1) * ((high - low) / 2) + low
+
+
 class Normalisation:
     """Batches as they are, but for the window.
 

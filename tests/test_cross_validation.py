@@ -1,0 +1,68 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.cross_validation import FoldError, cross_validate
+from training.ensemble import read_ensemble
+
+TINY = [
+    *("--config", "body-regions", "--config", "small", "--data.patch_size", "[32,32]"),
+    *("--data.patches_per_epoch", "4", "--data.batch_size", "2", "--trainer.accelerator", "cpu"),
+    *("--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"),
+    *("--trainer.enable_model_summary", "false"),
+]
+
+
+def test_five_folds_and_what_a_stop_leaves(phantoms: Path, cache: Path, tmp_path: Path) -> None:
+    place = ["--data.data_dir", str(phantoms), "--data.cache_dir", str(cache)]
+    out = tmp_path / "run"
+    results = cross_validate(out, [*TINY, *place])
+    assert [one.fold for one in results] == [1, 2, 3, 4, 5]
+    assert all(0 <= one.dice <= 1 and one.epoch == 0 for one in results)
+    assert len(read_ensemble([out]).networks) == 5
+    log = out / "fold_1" / "log" / "version_0"
+    assert list(log.glob("pictures/*.png"))
+    with (log / "metrics.csv").open() as file:
+        assert any(row.get("val_dice") for row in csv.DictReader(file))
+    # A fold without its model goes on from last.ckpt, the others are left alone.
+    times = {path: path.stat().st_mtime_ns for path in out.glob("fold_*/model/config.json")}
+    (out / "fold_3" / "model" / "config.json").unlink()
+    cross_validate(out, [*TINY, *place, "--trainer.max_epochs", "2"])
+    changed = [p for p, then in times.items() if p.stat().st_mtime_ns != then]
+    assert changed == [out / "fold_3" / "model" / "config.json"]
+    resumed = out / "fold_3" / "log" / "version_1" / "metrics.csv"
+    with resumed.open() as file:
+        assert {row["epoch"] for row in csv.DictReader(file)} == {"1"}
+
+
+def test_a_fold_that_fails_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FoldError, match=r"fold_1: found exit code 1 of training"):
+        cross_validate(tmp_path / "run", [*TINY, "--data.data_dir", str(tmp_path / "absent")])
+
+
+def test_an_interrupt_leaves_a_checkpoint_to_go_on_from(
+    phantoms: Path, cache: Path, tmp_path: Path
+) -> None:
+    command = [
+        *(sys.executable, "-m", "training", "fit", *TINY, "--out", str(tmp_path / "run")),
+        *("--data.data_dir", str(phantoms), "--data.cache_dir", str(cache)),
+        *("--data.patches_per_epoch", "100000", "--trainer.log_every_n_steps", "1"),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        log = tmp_path / "run" / "fold_1" / "tensorboard"
+        deadline = time.monotonic() + 120
+        while not list(log.glob("events*")) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(2)  # into the epoch
+        os.kill(process.pid, signal.SIGINT)
+        process.communicate(timeout=60)
+    folder = tmp_path / "run" / "fold_1"
+    assert [path.name for path in folder.glob("*.ckpt")] == ["last.ckpt"]
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] > 0

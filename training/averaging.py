@@ -1,0 +1,130 @@
+"""Scores of slices, averaged over networks, mirror images and overlapping tiles."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias, cast
+
+import torch
+import torchio as tio
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from saros_hf.labels import MIRRORED_PARTS, Task
+
+from .position import with_position
+from .spec import InputSpec
+
+STRIDE = 32
+"""Encoders halve the image five times."""
+
+Forward: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""Images (B, C, I, J) and positions (B, 2) to scores (B, classes, I, J)."""
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How label maps are predicted.
+
+    Attributes:
+        mirror: Average with the prediction of the mirror image, left and right traded back.
+        tile: Slices longer than this along i or j are predicted in tiles of this length that
+            overlap by half; lower it if memory does not suffice.
+        batch_size: Slices or tiles at once.
+        clean: Drop small parts as :mod:`training.postprocess` says.
+    """
+
+    mirror: bool = False
+    tile: int = 1024
+    batch_size: int = 16
+    clean: bool = False
+
+
+def padded_forward(network: nn.Module, images: Tensor, position: Tensor | None = None) -> Tensor:
+    """Return logits of images (B, C, I, J) of any size, padded with air to whole strides.
+
+    Args:
+        network: Takes sizes that are multiples of ``STRIDE``.
+        images: In [-1, 1].
+        position: (B, 2) for a network that is told it, else ``None``.
+    """
+    i, j = images.shape[-2:]
+    padded = functional.pad(images, (0, -j % STRIDE, 0, -i % STRIDE), value=-1.0)
+    if position is not None:
+        padded = with_position(padded, position)
+    logits: Tensor = network(padded)
+    return logits[..., :i, :j]
+
+
+def slice_scores(
+    networks: Sequence[nn.Module],
+    images: Tensor,
+    position: Tensor,
+    spec: InputSpec,
+    options: PredictOptions,
+) -> Tensor:
+    """Return scores (B, classes of all tasks, I, J), the greater the likelier within a task.
+
+    Logits of a single network, else the mean of the probabilities.
+    """
+    forwards: list[Forward] = [
+        partial(_forward, network, told_position=spec.position) for network in networks
+    ]
+    if options.mirror:
+        forwards += [partial(_mirrored, forward, spec) for forward in tuple(forwards)]
+    if max(images.shape[-2:]) > options.tile:
+        forwards = [partial(_tiled, forward, options) for forward in forwards]
+    if len(forwards) == 1:
+        return forwards[0](images, position).float()
+    total = _probabilities(forwards[0](images, position), spec)
+    for forward in forwards[1:]:
+        total += _probabilities(forward(images, position), spec)
+    return total / len(forwards)
+
+
+def _forward(
+    network: nn.Module, images: Tensor, position: Tensor, *, told_position: bool
+) -> Tensor:
+    return padded_forward(network, images, position if told_position else None)
+
+
+def _mirrored(forward: Forward, spec: InputSpec, images: Tensor, position: Tensor) -> Tensor:
+    scores = forward(images.flip(-2), position).flip(-2)
+    return torch.cat(
+        [share[:, _mirrored_ids(task)] for task, share in _shares(scores, spec)], dim=1
+    )
+
+
+def _mirrored_ids(task: Task) -> Tensor | slice:
+    """Return which label id of the mirror image each label id is."""
+    if task != "body-parts":
+        return slice(None)
+    ids = torch.arange(7)
+    for one, other in MIRRORED_PARTS:
+        ids[[one, other]] = ids[[other, one]]
+    return ids
+
+
+def _probabilities(logits: Tensor, spec: InputSpec) -> Tensor:
+    return torch.cat([share.float().softmax(dim=1) for _, share in _shares(logits, spec)], dim=1)
+
+
+def _shares(scores: Tensor, spec: InputSpec) -> Sequence[tuple[Task, Tensor]]:
+    return list(spec.by_task(scores).items())
+
+
+def _tiled(forward: Forward, options: PredictOptions, images: Tensor, position: Tensor) -> Tensor:
+    """Return scores of slices that are too large for one pass, tile by tile with TorchIO."""
+    stack = images.movedim(0, -1).cpu()  # slices are TorchIO's third axis
+    subject = tio.Subject(image=tio.ScalarImage(tensor=stack))
+    i, j = (min(options.tile, length) for length in images.shape[-2:])
+    # TorchIO wants even overlaps.
+    sampler = tio.GridSampler(subject, (i, j, 1), (i // 4 * 2, j // 4 * 2, 0))
+    aggregator = tio.GridAggregator(sampler, overlap_mode="hann")
+    for batch in tio.SubjectsLoader(cast("Dataset[Any]", sampler), batch_size=options.batch_size):
+        location = batch[tio.LOCATION]
+        tiles = batch["image"][tio.DATA][..., 0].to(images.device)
+        scores = forward(tiles, position[location[:, 2].to(position.device)])
+        aggregator.add_batch(scores.float().cpu()[..., None], location)
+    return aggregator.get_output_tensor().movedim(-1, 0).to(images.device)

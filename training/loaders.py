@@ -1,0 +1,64 @@
+"""Which batches a rank trains on, in an epoch from its start or from where a run was cut off."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from .patches import PatchBatch
+
+
+class EpochSampler(DistributedSampler[Any]):
+    """Hands rank r of w the batch numbers r, r + w, ... of the current epoch.
+
+    A ``DistributedSampler``, so that Lightning tells it the epoch and leaves it in place.
+
+    Args:
+        batches_per_rank: Batches of one epoch on each rank.
+        world_size: Number of ranks.
+        rank: This process's number.
+    """
+
+    def __init__(self, batches_per_rank: int, *, world_size: int, rank: int) -> None:
+        everything = cast("Dataset[Any]", range(batches_per_rank * world_size))
+        super().__init__(everything, world_size, rank)
+        self.per_rank = batches_per_rank
+        self.skip = 0
+        """Batches to leave out at the start of the epoch."""
+
+    def __iter__(self) -> Iterator[int]:
+        begin, end = (
+            (self.epoch * self.per_rank + batch) * self.num_replicas + self.rank
+            for batch in (self.skip, self.per_rank)
+        )
+        return iter(range(begin, end, self.num_replicas))
+
+    def __len__(self) -> int:
+        return self.per_rank
+
+
+class ResumableLoader(DataLoader[PatchBatch]):
+    """A loader that goes on in the middle of an epoch; Lightning keeps its state in checkpoints.
+
+    Its sampler is an :class:`EpochSampler`.
+    """
+
+    _handed_out = 0
+
+    def __iter__(self) -> Iterator[PatchBatch]:  # type: ignore[override]
+        """Yield the batches of the current epoch."""
+        sampler = cast("EpochSampler", self.sampler)
+        self._handed_out = sampler.skip
+        batches = super().__iter__()
+        sampler.skip = 0  # later epochs are whole
+        for batch in batches:
+            self._handed_out += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how much of the current epoch is done."""
+        return {"batches": self._handed_out % len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on there in the next epoch handed out."""
+        cast("EpochSampler", self.sampler).skip = state["batches"]

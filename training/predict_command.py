@@ -1,0 +1,113 @@
+"""``saros predict --model``: options, and the run over one CT or thousands."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from saros_hf.progress import OnProgress, progress_bar
+
+
+def add_predict_options(predict: argparse.ArgumentParser) -> None:
+    """Add the options of a prediction with a saved model."""
+    add = predict.add_argument
+    add(
+        "--model",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="saved model, or run with fold_1 to fold_5; several are averaged",
+    )
+    add(
+        "source",
+        metavar="CT",
+        type=Path,
+        help="NIfTI, DICOM folder or ZIP; folder of cases or of NIfTI files; list (.txt, .csv)",
+    )
+    add("out", metavar="OUT", type=Path, help="label map to write (.nii.gz); of many CTs a folder")
+    add("--mirror", action="store_true", help="average with the mirror image; twice the time")
+    add("--clean", action="store_true", help="drop parts that are too small or out of place")
+    add("--tile", type=int, default=1024, help="longest side of a slice in one pass (default 1024)")
+    add("--batch-size", type=int, default=16, help="slices at once (default 16)")
+    add("--overwrite", action="store_true", help="predict again what is there already")
+    add("--no-pictures", action="store_true", help="write label maps alone")
+    add("--accelerator", default="auto", help="as of Lightning's trainer (default auto)")
+    add("--devices", default="auto", help="how many, or which; each takes its share of the CTs")
+    add("--num-nodes", type=int, default=1, help="machines, under torchrun or SLURM (default 1)")
+    add("--precision", help="as of Lightning's trainer (default bf16-mixed where it is fast)")
+    add("--workers", type=int, default=1, help="processes that read the next of many CTs")
+    predict.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from lightning import Trainer
+
+    from .averaging import PredictOptions
+    from .ensemble import read_ensemble
+    from .hardware import best_precision
+    from .inference import find_jobs
+    from .predictor import Predictor
+
+    jobs = find_jobs(options.source, options.out)
+    many = len(jobs) > 1
+    averaging = PredictOptions(
+        mirror=options.mirror,
+        tile=options.tile,
+        batch_size=options.batch_size,
+        clean=options.clean,
+    )
+    devices = options.devices if many else 1
+    trainer = Trainer(
+        accelerator=options.accelerator,
+        devices=int(devices) if str(devices).isdigit() else devices,
+        num_nodes=options.num_nodes,
+        strategy="auto" if str(devices) in ("1", "auto") and options.num_nodes == 1 else "ddp",
+        precision=options.precision or best_precision(),
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=many,
+        use_distributed_sampler=False,
+    )
+    with _slices_of_one(shown=not many) as progress:
+        predictor = Predictor(
+            read_ensemble(options.model),
+            jobs,
+            averaging,
+            keep=many and not options.overwrite,
+            pictures=not options.no_pictures,
+            num_workers=options.workers if many else 0,
+            progress=progress,
+        )
+        trainer.predict(predictor, return_predictions=False)
+    return _tell(predictor, trainer, options.out) if trainer.is_global_zero else 0
+
+
+@contextmanager
+def _slices_of_one(*, shown: bool) -> Iterator[OnProgress | None]:
+    if shown:
+        with progress_bar("slices") as report:
+            yield report
+    else:
+        yield None
+
+
+def _tell(predictor: Any, trainer: Any, out: Path) -> int:  # noqa: ANN401 - imported when run
+    """Say what was written where; return the exit code."""
+    tally, console = predictor.tally, Console(soft_wrap=True, highlight=False)
+    if len(predictor.jobs) == 1:
+        for path in predictor.written:
+            console.print(str(path), markup=False)
+    else:
+        console.print(
+            f"{out}: {tally.written} CTs predicted on {trainer.world_size} device(s), "
+            f"{tally.kept} were there already, {tally.failed} failed",
+            markup=False,
+        )
+        if tally.failed:
+            console.print("What was wrong stands in *.error.txt beside where they would be.")
+    return 1 if tally.failed else 0
