@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Gone since numpy 2, and asked for by DeepMind's package.
-np.inf = np.inf  # type: ignore[attr-defined]
-np.Inf = np.inf  # type: ignore[attr-defined]
+np.Inf = np.inf  # type: ignore[attr-defined]  # noqa: NPY201
 
 TASK = "body-regions"
+PEERS = {"nnU-Net for 1 GB": "nnUNetPlans_1GB", "nnU-Net": "nnUNetPlans"}
+"""Its plan for a small GPU, whose steps are short, and its planner's default."""
 TOLERANCE_MM = 3.0
 
 
@@ -36,6 +37,7 @@ def main() -> None:
     add("--ours-minutes", type=float, nargs="*", default=[0.8, 2.4], help="more budgets of ours")
     add("--seeds", type=int, nargs="+", default=[0, 1])
     add("--test-slices", type=int, default=8, help="annotated slices scored of each test case")
+    add("--recipe", type=Path, default=Path(__file__).with_name("accuracy_ours.json"))
     add("--run", nargs=3, metavar=("SYSTEM", "MINUTES", "SEED"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -46,7 +48,7 @@ def main() -> None:
         options.data = options.out / "phantoms"
         phantoms(options.data, options.cases)
     plan = [("ours", minutes) for minutes in (*options.ours_minutes, *options.minutes)]
-    plan += [("nnU-Net", minutes) for minutes in options.minutes]
+    plan += [(system, minutes) for system in PEERS for minutes in options.minutes]
     for seed in options.seeds:
         for system, minutes in plan:
             if not result_path(options.out, system, minutes, seed).is_file():
@@ -80,8 +82,10 @@ def run(options: argparse.Namespace, system: str, minutes: float, seed: int) -> 
     split: dict[str, list[Any]] = {"train": [], "validation": [], "test": []}
     for files in find_cases(options.data):
         split[split_of(files.case.fold)].append(files)
-    train = train_ours if system == "ours" else train_nnunet
-    predict, told = train(options, split, minutes, seed)
+    if system == "ours":
+        predict, told = train_ours(options, minutes, seed)
+    else:
+        predict, told = train_nnunet(options, split, minutes, PEERS[system])
     scores, began = [], time.perf_counter()
     for files in split["test"]:
         mask = read_mask(files.mask(TASK), TASK).to_ras()
@@ -96,13 +100,15 @@ def run(options: argparse.Namespace, system: str, minutes: float, seed: int) -> 
     result = {"system": system, "minutes": minutes, "seed": seed, "told": told}
     dice, nsd = (np.array(one).tolist() for one in zip(*scores, strict=True))
     path.write_text(json.dumps(result | {"dice": dice, "nsd": nsd}))
-    print(system, minutes, seed, [round(one, 4) for one in macro(result | {"dice": dice, "nsd": nsd})])
+    print(
+        system, minutes, seed, [round(one, 4) for one in macro(result | {"dice": dice, "nsd": nsd})]
+    )
 
 
 def train_ours(
-    options: argparse.Namespace, split: dict[str, list[Any]], minutes: float, seed: int
+    options: argparse.Namespace, minutes: float, seed: int
 ) -> tuple[Any, dict[str, Any]]:
-    """Return what predicts slices, trained with the settings of configs/quick.yaml."""
+    """Return what predicts slices, trained as the recipe says."""
     import torch
     from lightning import Trainer, seed_everything
 
@@ -112,11 +118,15 @@ def train_ours(
     from training.module import SarosSegmenter
     from training.slicewise import predict_maps
 
-    recipe = json.loads((Path(__file__).parent / "accuracy_ours.json").read_text())
+    recipe = json.loads(options.recipe.read_text())
     seed_everything(seed, verbose=False)
     data = SarosDataModule(
-        options.data, task=TASK, cache_dir=options.out / "cache", patches_per_epoch=10**6,
-        seed=seed, **recipe["data"],
+        options.data,
+        task=TASK,
+        cache_dir=options.out / "cache",
+        patches_per_epoch=10**6,
+        seed=seed,
+        **recipe["data"],
     )
     segmenter = SarosSegmenter(task=TASK, context=data.context, **recipe["model"])
     trainer = Trainer(
@@ -140,7 +150,9 @@ def train_ours(
     def predict(image: Any, slices: list[int]) -> NDArray[np.uint8]:
         prediction = PredictOptions(mirror=recipe["mirror"])
         with torch.autocast("cpu", torch.bfloat16, enabled=best_precision() == "bf16-mixed"):
-            maps = predict_maps([segmenter.network], image, segmenter.spec, prediction)
+            maps = predict_maps(
+                [segmenter.network], image, segmenter.spec, prediction, slices=slices
+            )
         return maps[TASK].array[..., slices]
 
     parameters = sum(one.numel() for one in segmenter.network.parameters())
@@ -149,16 +161,14 @@ def train_ours(
 
 
 def train_nnunet(
-    options: argparse.Namespace, split: dict[str, list[Any]], minutes: float, seed: int
+    options: argparse.Namespace, split: dict[str, list[Any]], minutes: float, plans: str
 ) -> tuple[Any, dict[str, Any]]:
-    """Return what predicts slices; nnU-Net draws without a seed of its own."""
+    """Return what predicts slices; nnU-Net draws without a seed."""
     import accuracy_nnunet as peer
-    import torch
 
-    torch.manual_seed(seed)
     folder = (options.out / "nnunet").absolute()
     peer.prepare(folder, split["train"], split["validation"])
-    predictor, told = peer.train(folder, minutes * 60)
+    predictor, told = peer.train(folder, minutes * 60, plans)
     return lambda image, slices: peer.predict(predictor, image, slices), told
 
 
@@ -199,7 +209,9 @@ def macro(result: dict[str, Any]) -> tuple[float, float]:
 def show(out: Path) -> None:
     """Print a row per system and budget, then every label of the longest."""
     results = [json.loads(path.read_text()) for path in sorted((out / "results").glob("*.json"))]
-    print("\n| system | minutes | seeds | Dice | NSD 3 mm, slice | steps |\n|---|---:|---:|---|---|---:|")
+    print(
+        "\n| system | minutes | seeds | Dice | NSD 3 mm, slice | steps |\n|---|---:|---:|---|---|---:|"
+    )
     keys = sorted({(one["system"], one["minutes"]) for one in results})
     for system, minutes in keys:
         runs = [one for one in results if (one["system"], one["minutes"]) == (system, minutes)]
@@ -209,7 +221,7 @@ def show(out: Path) -> None:
     from saros_hf.labels import display_name, labels
 
     columns = []
-    for system in ("ours", "nnU-Net"):
+    for system in ("ours", "nnU-Net for 1 GB"):
         longest = max((minutes for name, minutes in keys if name == system), default=0)
         runs = [one for one in results if (one["system"], one["minutes"]) == (system, longest)]
         for name in ("dice", "nsd"):

@@ -35,7 +35,7 @@ def prepare(folder: Path, train: list[CaseFiles], validation: list[CaseFiles]) -
     """Write the stacks of annotated slices, plan and preprocess."""
     set_folders(folder)
     raw = folder / "raw" / DATASET
-    if (folder / "preprocessed" / DATASET / "nnUNetPlans_2d").is_dir():
+    if (folder / "preprocessed" / DATASET / "splits_final.json").is_file():
         return
     for files in (*train, *validation):
         image = read_image(files.image).to_ras()
@@ -63,14 +63,17 @@ def prepare(folder: Path, train: list[CaseFiles], validation: list[CaseFiles]) -
     )
 
     extract_fingerprints([501], num_processes=2, check_dataset_integrity=False)
-    plan_experiments([501])
-    preprocess([501], configurations=("2d",), num_processes=(2,))
-    split = {name: [f.case.case_id for f in cases] for name, cases in
-             (("train", train), ("val", validation))}
+    for name, gigabytes in (("nnUNetPlans", None), ("nnUNetPlans_1GB", 1)):
+        plan_experiments([501], gpu_memory_target_in_gb=gigabytes, overwrite_plans_name=name)
+        preprocess([501], name, configurations=("2d",), num_processes=(2,))
+    split = {
+        name: [f.case.case_id for f in cases]
+        for name, cases in (("train", train), ("val", validation))
+    }
     (folder / "preprocessed" / DATASET / "splits_final.json").write_text(json.dumps([split]))
 
 
-def train(folder: Path, seconds: float) -> tuple[Any, dict[str, Any]]:
+def train(folder: Path, seconds: float, plans_name: str) -> tuple[Any, dict[str, Any]]:
     """Return a trained predictor and what it took."""
     set_folders(folder)
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -92,7 +95,7 @@ def train(folder: Path, seconds: float) -> tuple[Any, dict[str, Any]]:
             self.spent = time.perf_counter() - began
 
     preprocessed = folder / "preprocessed" / DATASET
-    plans = json.loads((preprocessed / "nnUNetPlans.json").read_text())
+    plans = json.loads((preprocessed / f"{plans_name}.json").read_text())
     plans["continue_training"] = False
     dataset = json.loads((preprocessed / "dataset.json").read_text())
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 # Gone since numpy 2, and asked for by DeepMind's package.
-np.inf = np.inf  # type: ignore[attr-defined]
+np.Inf = np.inf  # type: ignore[attr-defined]  # noqa: NPY201
 
 LABELS = range(1, 14)
 TOLERANCE_MM = 3.0

@@ -199,7 +199,7 @@ def nnunet(folder: Path, size: Size) -> Stream:
         yield batch["data"], batch["target"]
 
 
-def _same(batch: Any) -> Any:  # noqa: ANN401
+def _same(batch: Any) -> Any:
     return batch
 
 

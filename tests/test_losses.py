@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from saros_hf.errors import UsageError
-from training.losses import SparseSegmentationLoss, sparse_cross_entropy
+from training.losses import SparseSegmentationLoss, sparse_cross_entropy, sparse_dice_loss
 
 NOTHING = torch.full((2, 4, 4), 255, dtype=torch.uint8)
 
@@ -35,6 +35,24 @@ def test_cross_entropy_equals_torchs_where_that_is_defined() -> None:
     for given in (None, weights):
         theirs = functional.cross_entropy(logits, target.long(), given, ignore_index=255)
         torch.testing.assert_close(sparse_cross_entropy(logits, target, given), theirs)
+
+
+@pytest.mark.parametrize("smooth", [0.0, 1.0])
+@pytest.mark.parametrize("lacking", [None, 1])
+def test_dice_and_its_gradient_equal_smps(smooth: float, lacking: int | None) -> None:
+    logits, target = half_annotated()
+    if lacking is not None:
+        target[target == lacking] = 255
+    theirs = segmentation_models_pytorch.losses.DiceLoss(
+        "multiclass", smooth=smooth, ignore_index=255
+    )
+    gradients = []
+    for function in (lambda z, y: sparse_dice_loss(z, y, smooth), theirs):
+        given = logits.clone().requires_grad_()
+        loss = function(given, target.long())
+        loss.backward()
+        gradients.append((loss.detach(), given.grad))
+    torch.testing.assert_close(gradients[0], gradients[1])
 
 
 def test_cross_entropy_of_voxels_without_weight_is_zero() -> None:

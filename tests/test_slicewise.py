@@ -91,3 +91,38 @@ def test_progress_counts_slices() -> None:
     options = PredictOptions(batch_size=4)
     predict_maps([Threshold()], ramp(), SPEC, options, progress=lambda *told: seen.append(told))
     assert seen == [(4, 9), (8, 9), (9, 9)]
+
+
+def test_chosen_slices_alone_are_labelled() -> None:
+    image = ramp()
+    whole = predict_maps([Threshold()], image, SPEC)[SPEC.task].array
+    some = predict_maps([Threshold()], image, SPEC, slices=[1, 6])[SPEC.task].array
+    assert np.array_equal(some[..., [1, 6]], whole[..., [1, 6]])
+    others = np.delete(some, [1, 6], axis=2)
+    assert not others.any()
+
+
+def test_the_network_is_told_the_height_above_the_feet() -> None:
+    class Height(nn.Module):
+        """Labels a slice 1 above the middle of the scan."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Parameter(torch.ones(1))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.stack([-images[:, 2] * self.one, images[:, 2]], dim=1)
+
+    told = InputSpec("body-parts", 0, (-100.0, 100.0), (1.0, 2.0), position=True)
+    for code in ("RAS", "LPI"):
+        image = ramp().oriented(code)
+        labels = predict_maps([Height()], image, told)["body-parts"].to_ras().array
+        assert not labels[..., :4].any()
+        assert labels[..., 5:].all()
+
+
+def test_folds_mirror_and_tiles_reach_the_label_map() -> None:
+    options = PredictOptions(mirror=True, tile=32, batch_size=2, clean=False)
+    image = ramp()
+    labels = predict_maps([Threshold(), Threshold()], image, SPEC, options)[SPEC.task].array
+    assert np.array_equal(labels, np.select([image.array < -50, image.array > 50], [0, 2], 1))

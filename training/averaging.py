@@ -91,9 +91,8 @@ def _forward(
 
 def _mirrored(forward: Forward, spec: InputSpec, images: Tensor, position: Tensor) -> Tensor:
     scores = forward(images.flip(-2), position).flip(-2)
-    return torch.cat(
-        [share[:, _mirrored_ids(task)] for task, share in _shares(scores, spec)], dim=1
-    )
+    shares = spec.by_task(scores).items()
+    return torch.cat([share[:, _mirrored_ids(task)] for task, share in shares], dim=1)
 
 
 def _mirrored_ids(task: Task) -> Tensor | slice:
@@ -107,11 +106,8 @@ def _mirrored_ids(task: Task) -> Tensor | slice:
 
 
 def _probabilities(logits: Tensor, spec: InputSpec) -> Tensor:
-    return torch.cat([share.float().softmax(dim=1) for _, share in _shares(logits, spec)], dim=1)
-
-
-def _shares(scores: Tensor, spec: InputSpec) -> Sequence[tuple[Task, Tensor]]:
-    return list(spec.by_task(scores).items())
+    shares = spec.by_task(logits).values()
+    return torch.cat([share.float().softmax(dim=1) for share in shares], dim=1)
 
 
 def _tiled(forward: Forward, options: PredictOptions, images: Tensor, position: Tensor) -> Tensor:

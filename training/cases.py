@@ -72,7 +72,7 @@ class CaseDataset(Dataset[CaseBatch]):
             case_id=case_id,
             image=torch.from_numpy(np.stack([self.store.image(row) for row in rows])),
             masks=masks,
-            position=torch.tensor([self.store.position(row) for row in rows]),
+            position=torch.from_numpy(self.store.positions[rows]),
             spacing_mm=self.store.spacing_mm(rows[0]),
             counted=counted,
         )

@@ -7,8 +7,13 @@ from pathlib import Path
 from torch import nn
 
 from saros_hf.errors import MissingFileError, UsageError
+from saros_hf.labels import Task
+from saros_hf.progress import OnProgress
+from saros_hf.volume import Volume
 
+from .averaging import PredictOptions
 from .module import SarosSegmenter
+from .slicewise import predict_maps
 from .spec import InputSpec
 
 
@@ -23,6 +28,16 @@ class Ensemble:
 
     networks: nn.ModuleList
     spec: InputSpec
+
+    def predict_maps(
+        self,
+        image: Volume,
+        options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
+        *,
+        progress: OnProgress | None = None,
+    ) -> dict[Task, Volume]:
+        """Return each task's label map, see :func:`training.slicewise.predict_maps`."""
+        return predict_maps(list(self.networks), image, self.spec, options, progress=progress)
 
 
 def read_ensemble(folders: Sequence[Path]) -> Ensemble:

@@ -17,7 +17,6 @@ from .averaging import PredictOptions
 from .ensemble import Ensemble
 from .module import SarosSegmenter
 from .pictures import axial_planes, middle_coronal, overlay_png
-from .slicewise import predict_maps
 
 SUFFIX = ".nii.gz"
 _LISTS = (".txt", ".csv")
@@ -102,7 +101,7 @@ def predict_one(
 
     ``progress`` is called with (slices done, slices in all).
     """
-    maps = predict_maps(list(ensemble.networks), ct, ensemble.spec, options, progress=progress)
+    maps = ensemble.predict_maps(ct, options, progress=progress)
     written = write_maps(maps, job)
     if picture:
         planes = [*axial_planes(ct, (0.8, 0.5, 0.2)), middle_coronal(ct)]

@@ -91,7 +91,7 @@ class PatchDataset(Dataset[PatchBatch]):
         batch = PatchBatch(
             image=torch.from_numpy(image),
             masks={task: torch.from_numpy(mask) for task, mask in masks.items()},
-            position=torch.tensor([self.store.position(row) for row, _, _ in centres]),
+            position=torch.from_numpy(self.store.positions[[row for row, _, _ in centres]]),
             seed=int(rng.integers(2**63)),
         )
         return batch if self.transform is None else self.transform(batch)

@@ -70,7 +70,7 @@ def rate_at(progress: float, *, warmup: float, decay: Decay) -> float:
 
     A linear rise over the share ``warmup``, then half a cosine or nnU-Net's polynomial down to 0.
 
-    >>> [rate_at(p, warmup=0.2, decay="cosine") for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
+    >>> [round(rate_at(p, warmup=0.2, decay="cosine"), 3) for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
     >>> [round(rate_at(p, warmup=0.0, decay="poly"), 3) for p in (0.0, 0.5, 1.0)]
     [1.0, 0.536, 0.0]

@@ -1,6 +1,6 @@
 """Label maps of whole volumes, slice by slice."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +33,7 @@ def predict_maps(
     spec: InputSpec,
     options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
     *,
+    slices: Sequence[int] | None = None,
     progress: OnProgress | None = None,
 ) -> dict[Task, Volume]:
     """Return each task's label map of a CT on the CT's own grid and orientation.
@@ -43,6 +44,7 @@ def predict_maps(
         image: Hounsfield units, any spacing and orientation.
         spec: What the networks were trained on.
         options: Averaging over mirror images, tiles, clean-up.
+        slices: Axial slices to label, counted from the feet, all if ``None``; others stay background.
         progress: Called with (slices done, slices in all).
 
     Returns:
@@ -52,17 +54,19 @@ def predict_maps(
     labels = {task: np.zeros(ras.shape, np.uint8) for task in spec.tasks}
     scale = spec.in_plane_scale(float(np.mean(ras.spacing_mm[:2])))
     device = next(networks[0].parameters()).device
-    for slices, batch in _batches(ras, spec, options.batch_size):
-        position = _position(slices, ras).to(device)
+    chosen = np.arange(ras.shape[2]) if slices is None else np.asarray(slices)
+    for first in range(0, len(chosen), options.batch_size):
+        few = chosen[first : first + options.batch_size]
+        batch, position = _slices(ras, few, spec), _position(few, ras).to(device)
         with torch.inference_mode():
             resized = _resized(batch.to(device), scale)
             scores = slice_scores(networks, resized, position, spec, options)
             scores = _to_size(scores, ras.shape[:2])
         for task, share in spec.by_task(scores).items():
             found = share.argmax(dim=1).to(torch.uint8).cpu().numpy()
-            labels[task][..., slices] = np.moveaxis(found, 0, -1)
+            labels[task][..., few] = np.moveaxis(found, 0, -1)
         if progress is not None:
-            progress(int(slices[-1]) + 1, ras.shape[2])
+            progress(first + len(few), len(chosen))
     if options.clean:
         labels = {task: cleaned(array, task) for task, array in labels.items()}
     return {task: _turned_back(array, ras, image) for task, array in labels.items()}
@@ -94,14 +98,10 @@ def _position(slices: NDArray[np.intp], ras: Volume) -> Tensor:
     return torch.from_numpy(np.stack([heights, shares], axis=1).astype(np.float32))
 
 
-def _batches(
-    ras: Volume, spec: InputSpec, batch_size: int
-) -> Iterator[tuple[NDArray[np.intp], Tensor]]:
-    depth = ras.shape[2]
+def _slices(ras: Volume, slices: NDArray[np.intp], spec: InputSpec) -> Tensor:
+    """Return slices with their neighbours as channels (N, C, I, J), in [-1, 1]."""
     step = max(1, round(spec.slice_spacing_mm / ras.spacing_mm[2]))
     offsets = step * np.arange(-spec.context, spec.context + 1)
-    for first in range(0, depth, batch_size):
-        slices = np.arange(first, min(first + batch_size, depth))
-        neighbours = np.clip(slices[:, None] + offsets, 0, depth - 1)
-        images = np.moveaxis(ras.array[..., neighbours], (2, 3), (0, 1))
-        yield slices, normalise_hu(torch.from_numpy(images.astype(np.float32)), spec.window)
+    neighbours = np.clip(slices[:, None] + offsets, 0, ras.shape[2] - 1)
+    images = np.moveaxis(ras.array[..., neighbours], (2, 3), (0, 1))
+    return normalise_hu(torch.from_numpy(images.astype(np.float32)), spec.window)

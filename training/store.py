@@ -47,7 +47,9 @@ class SliceStore:
         table = dataset.data
         self._case_ids = table.column("case_id").to_numpy()
         self._heights_mm = table.column("position_mm").to_numpy()
-        self._fractions = table.column("position_fraction").to_numpy()
+        shares = table.column("position_fraction").to_numpy()
+        self.positions = np.stack([self._heights_mm, shares], axis=1).astype(np.float32)
+        """(N, 2) height of every row above its scan's lowest slice in mm, and as a share."""
         self._spacings = np.array(table.column("spacing_mm").to_pylist()).reshape(-1, 3)
         self.index = {task: _label_index(table, task) for task in self.tasks}
         """For each task, the :class:`LabelIndex` of every label id."""
@@ -74,10 +76,6 @@ class SliceStore:
     def mask(self, task: Task, row: int) -> NDArray[np.uint8]:
         """Return labels (I, J), all 255 where there is no map of the task."""
         return self._masks[task][row]
-
-    def position(self, row: int) -> tuple[float, float]:
-        """Return the height above the scan's lowest slice in mm, and as a share of the scan."""
-        return float(self._heights_mm[row]), float(self._fractions[row])
 
     def spacing_mm(self, row: int) -> tuple[float, float, float]:
         """Return the distance of voxels along i, j and k."""
