@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from .publish_command import add_publish_dataset
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -30,6 +32,7 @@ def add_commands(commands: Subparsers) -> None:
     _add_download(commands)
     _add_convert(commands)
     _add_verify(commands)
+    add_publish_dataset(commands)
 
 
 def _add_download(commands: Subparsers) -> None:

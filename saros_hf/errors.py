@@ -59,6 +59,14 @@ class TransferError(SarosError, OSError):
     """An archive does not hand over what it was asked for, and asking again will not help."""
 
 
+class HubError(SarosError, OSError):
+    """The Hugging Face Hub does not take or give what it was asked to."""
+
+
+class RightsError(SarosError, PermissionError):
+    """Something that must not be published was about to be."""
+
+
 class TransientError(TransferError):
     """A transfer failed in a way that often goes away: worth another try.
 

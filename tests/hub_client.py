@@ -8,12 +8,11 @@ from pathlib import Path
 from hub_server import Hub
 
 
-def run_client(hub: Hub, home: Path, code: str, *arguments: str) -> str:
-    """Return what ``code`` prints in a process whose Hub is ``hub``."""
+def hub_environment(hub: Hub | None, home: Path, token: str | None = "hf_test") -> dict[str, str]:
+    """Return an environment whose Hub is ``hub``, or one where nobody answers."""
     settings = {
-        "HF_ENDPOINT": hub.url,
+        "HF_ENDPOINT": "http://127.0.0.1:9" if hub is None else hub.url,
         "HF_HOME": str(home),
-        "HF_TOKEN": "hf_test",
         "HF_HUB_DISABLE_XET": "1",
         "HF_UPDATE_DOWNLOAD_COUNTS": "0",
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -22,9 +21,27 @@ def run_client(hub: Hub, home: Path, code: str, *arguments: str) -> str:
     }
     environment = {**os.environ, **settings}
     environment.pop("HF_HUB_OFFLINE", None)
+    environment.pop("HF_TOKEN", None)
+    return environment if token is None else {**environment, "HF_TOKEN": token}
+
+
+def run_client(hub: Hub, home: Path, code: str, *arguments: str) -> str:
+    """Return what ``code`` prints in a process whose Hub is ``hub``."""
     command = [sys.executable, "-c", code, *arguments]
+    environment = hub_environment(hub, home)
     ran = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
     assert ran.returncode == 0, ran.stderr[-4000:]
     return ran.stdout
+
+
+def run_saros(
+    hub: Hub | None, home: Path, *arguments: str | Path, token: str | None = "hf_test"
+) -> subprocess.CompletedProcess[str]:
+    """Return how ``saros`` ended in a process whose Hub is ``hub``."""
+    command = [sys.executable, "-m", "training", *map(str, arguments)]
+    environment = hub_environment(hub, home, token)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )

@@ -207,7 +207,7 @@ def test_bad_arguments_end_with_one_line(
         (["phantom", phantoms, "--cases", "3"], "expected a new or empty folder"),
         (["convert", tmp_path / "absent", tmp_path / "o"], "absent"),
         (["convert", tmp_path, tmp_path / "o"], "no CT"),
-        (["predict", "--model", tmp_path / "m", image, "o.nii.gz"], "found no model"),
+        (["predict", "--model", tmp_path / "m", image, "o.nii.gz"], "found no such folder"),
         (["predict", "--model", model, image, tmp_path / "o"], "found no .nii.gz name"),
         (["predict", "--model", model, tmp_path / "x.nii.gz", "o.nii.gz"], "found no such file"),
         (["fit", f"--data.data_dir={tmp_path / 'no'}", *TINY], "found no such folder"),

@@ -124,7 +124,7 @@ def test_models_of_different_tasks_are_not_averaged(model: Path, tmp_path: Path)
     other = save(tmp_path / "other", 1)
     with pytest.raises(UsageError, match=r"other: found a model for .*body-regions"):
         read_ensemble([model, other])
-    with pytest.raises(MissingFileError, match="found no model"):
+    with pytest.raises(MissingFileError, match="found no such folder"):
         read_ensemble([tmp_path / "nothing"])
 
 

@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saros_hf.labels import BodyRegion, label_names
+from saros_hf.labels import label_names
 from saros_hf.volume import Volume
-from training.module import SarosSegmenter
 from training.pictures import Plane, _cut, axial_planes, middle_coronal, overlay_png
-from training.publish import model_card
 from training.report import Epoch, Report, case_picture, read_epochs, write_report
 from training.score_table import text_rows
 from training.scores import Score
@@ -124,13 +122,3 @@ def test_epochs_are_read_from_the_loggers_file(tmp_path: Path) -> None:
     assert first == Epoch(0, 1.5, 0.25)
     assert (second.number, second.val_dice) == (1, 0.5)
     assert math.isnan(second.train_loss)
-
-
-def test_the_model_card_says_what_it_was_trained_on_and_scored() -> None:
-    card = model_card(SarosSegmenter(), scores(), trained_on="synthetic phantoms")
-    assert card.data.license == "apache-2.0"
-    results = {result.metric_type: result.metric_value for result in card.data.eval_results}
-    assert results == {"dice": 0.725, "nsd": 0.3625}
-    assert "Trained on: **synthetic phantoms**" in card.text
-    assert "| Muscle | 0.700 (0.600-0.800) | 0.350 (0.300-0.400) | 2 | 2 |" in card.text
-    assert BodyRegion.MUSCLE.name.title() in card.text

@@ -11,6 +11,7 @@ from saros_hf.errors import saros_cause
 
 from .evaluate_command import add_evaluate
 from .predict_command import add_predict_options
+from .publish_command import add_publish_model
 
 _LIGHTNING_VERBS = {
     "fit": "train a network",
@@ -106,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     add_commands(commands)
     add_evaluate(commands)
+    add_publish_model(commands)
     _add_cross_validate(commands)
     for verb, what in _LIGHTNING_VERBS.items():
         command = commands.add_parser(verb, help=f"{what} (options: saros {verb} --help)")

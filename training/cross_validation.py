@@ -9,7 +9,8 @@ from pathlib import Path
 
 from saros_hf.errors import SarosError
 
-from .lightning_cli import FOLDS, MODEL_FOLDER, fold_folder
+from .exporter import MODEL_FOLDER
+from .lightning_cli import FOLDS, fold_folder
 
 _LOG = Path("log")
 

@@ -21,6 +21,8 @@ from saros_hf.simulate import simulate
 
 from .datamodule import SarosDataModule
 from .evaluation import score_case
+from .evaluation_folder import Evaluated
+from .example import Example, median_case
 from .hardware import best_precision
 from .inference import SUFFIX, predict_cases
 from .module import SarosSegmenter
@@ -28,8 +30,11 @@ from .publish import write_model_folder
 from .report import Picture, Report, case_picture, read_epochs, write_report
 from .score_table import screen_table, text_rows
 from .scores import Score, write_metrics
+from .summary import case_means
 
 TASK: Task = "body-regions"
+REPO_ID = "user/saros-demo"
+"""Stands in the card for where the model may be published."""
 MOST_STEPS = 700
 """Where the validation Dice of a run of 800 levelled off: 0.805, 0.808, 0.816 at 600, 700, 800."""
 STEPS_PER_EPOCH = 100
@@ -76,8 +81,11 @@ def run_demo(folder: Path, settings: DemoSettings) -> None:
         predict_cases(segmenter, test, folder / "predictions", progress=report)
     scores = _score(folder, test)
     write_metrics(folder / "metrics.csv", scores)
-    write_model_folder(folder / "model", segmenter, scores, trained_on="synthetic phantoms")
-    _write_report(folder, test, scores, log, settings)
+    pictures = _pictures(folder, test)
+    example = _example(test, scores, pictures)
+    evaluated = Evaluated(TASK, "test", 1, synthetic=True, scores=scores, example=example)
+    write_model_folder(folder / "model", [segmenter], [evaluated], repo_id=REPO_ID)
+    _write_report(folder, list(pictures.values()), scores, log, settings)
     title = "Test split (synthetic phantoms)"
     console.print(screen_table(text_rows(scores, TASK), title=title, beside_paper=False))
     console.print(f"Report: {folder / 'report.html'}   Model: {folder / 'model'}")
@@ -162,14 +170,31 @@ def _score(folder: Path, cases: list[CaseFiles]) -> list[Score]:
     return scores
 
 
-def _write_report(
-    folder: Path, cases: list[CaseFiles], scores: list[Score], log: Path, settings: DemoSettings
-) -> None:
-    pictures: list[Picture] = []
+def _pictures(folder: Path, cases: list[CaseFiles]) -> dict[str, Picture]:
+    """Return CT, truth and prediction of each case."""
+    pictures: dict[str, Picture] = {}
     with progress_bar("pictures") as progress:
         for done, files in enumerate(cases, start=1):
-            pictures.append(_picture(folder, files))
+            pictures[files.case.case_id] = _picture(folder, files)
             progress(done, len(cases))
+    return pictures
+
+
+def _example(
+    cases: list[CaseFiles], scores: list[Score], pictures: dict[str, Picture]
+) -> Example | None:
+    """Return the median case, for the model card."""
+    by_id = {files.case.case_id: files.case for files in cases}
+    means = case_means(scores)
+    middle = median_case(means, by_id, list(pictures))
+    if middle is None:
+        return None
+    return Example.of(by_id[middle], means[middle][0], pictures[middle].png)
+
+
+def _write_report(
+    folder: Path, pictures: list[Picture], scores: list[Score], log: Path, settings: DemoSettings
+) -> None:
     report = Report(
         title="SAROS body regions: demo",
         task=TASK,

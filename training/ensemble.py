@@ -13,6 +13,7 @@ from saros_hf.volume import Volume
 
 from .averaging import PredictOptions
 from .module import SarosSegmenter
+from .pretrained import CONFIG, WEIGHTS, members_of, model_folder
 from .slicewise import predict_maps
 from .spec import InputSpec
 
@@ -24,34 +25,50 @@ class Ensemble:
     Attributes:
         networks: In eval mode.
         spec: What they expect of their input.
+        options: How they predict unless told otherwise.
     """
 
     networks: nn.ModuleList
     spec: InputSpec
+    options: PredictOptions = PredictOptions()  # noqa: RUF009 - frozen
 
     def predict_maps(
         self,
         image: Volume,
-        options: PredictOptions = PredictOptions(),  # noqa: B008 - frozen
+        options: PredictOptions | None = None,
         *,
         progress: OnProgress | None = None,
     ) -> dict[Task, Volume]:
         """Return each task's label map, see :func:`training.slicewise.predict_maps`."""
-        return predict_maps(list(self.networks), image, self.spec, options, progress=progress)
+        chosen = self.options if options is None else options
+        return predict_maps(list(self.networks), image, self.spec, chosen, progress=progress)
 
 
-def read_ensemble(folders: Sequence[Path]) -> Ensemble:
-    """Return the networks of model folders, or of runs that hold ``fold_K/model``.
+def read_ensemble(names: Sequence[str | Path]) -> Ensemble:
+    """Return the networks of models that predict together.
+
+    Args:
+        names: Model folders, runs that hold ``fold_K/model``, or models on the Hub, ``user/name``.
 
     Raises:
         MissingFileError: A folder holds no model.
         UnreadableFileError: A model cannot be read.
         UsageError: The models expect different input.
+        HubError: The Hub does not hand one out.
     """
-    places = [place for folder in folders for place in _model_folders(folder)]
-    segmenters = [SarosSegmenter.from_pretrained(place) for place in places]
+    segmenters = read_members(names)
     first, ranges = segmenters[0].spec, [one.spec.spacing_range_mm for one in segmenters]
     seen = min(low for low, _ in ranges), max(high for _, high in ranges)
+    networks = nn.ModuleList([segmenter.network for segmenter in segmenters])
+    spec = replace(first, spacing_range_mm=seen)
+    return Ensemble(networks.eval(), spec, segmenters[0].options)
+
+
+def read_members(names: Sequence[str | Path]) -> list[SarosSegmenter]:
+    """Return every network of some models, see :func:`read_ensemble`."""
+    places = [place for name in names for place in _model_folders(name)]
+    segmenters = [SarosSegmenter.from_pretrained(place) for place in places]
+    first = segmenters[0].spec
     for place, segmenter in zip(places, segmenters, strict=True):
         if replace(segmenter.spec, spacing_range_mm=first.spacing_range_mm) != first:
             raise UsageError(
@@ -60,19 +77,19 @@ def read_ensemble(folders: Sequence[Path]) -> Ensemble:
                 expected=f"the input of {places[0]}: {first}",
                 remedy="Average models that were trained with the same task and options.",
             )
-    networks = nn.ModuleList([segmenter.network for segmenter in segmenters])
-    return Ensemble(networks.eval(), replace(first, spacing_range_mm=seen))
+    return segmenters
 
 
-def _model_folders(folder: Path) -> list[Path]:
-    if (folder / "config.json").is_file():
-        return [folder]
-    folds = sorted(path.parent for path in folder.glob("fold_*/model/config.json"))
+def _model_folders(name: str | Path) -> list[Path]:
+    folder = model_folder(name)
+    if (folder / CONFIG).is_file():
+        return members_of(folder)
+    folds = sorted(path.parent for path in folder.glob(f"fold_*/model/{CONFIG}"))
     if not folds:
         raise MissingFileError(
             folder,
             found="no model",
-            expected="config.json and model.safetensors, or fold_1/model and so on",
+            expected=f"{CONFIG} and {WEIGHTS}, or fold_1/model and so on",
             remedy="Give the folder that training or the demo wrote, e.g. demo/model.",
         )
     return folds

@@ -1,21 +1,80 @@
-"""What an evaluation leaves behind: metrics.csv, summary.json and report.html."""
+"""What an evaluation leaves behind: metrics.csv, summary.json, report.html and an example."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from saros_hf.cases import PHANTOM_COLLECTION
+from saros_hf.errors import MissingFileError, UnreadableFileError
 from saros_hf.files import write_atomically
+from saros_hf.labels import TASKS, Task
 from saros_hf.nifti import read_image, read_mask
 from saros_hf.progress import OnProgress
 
 from .evaluate import Evaluation, Pair
+from .example import Example, median_case, read_example, write_example
 from .report import Picture, Report, case_picture, write_report
-from .scores import Score, write_metrics
-from .summary import as_json, group_means, worst_cases
+from .scores import Score, read_metrics, write_metrics
+from .summary import as_json, case_means, group_means, worst_cases
 
 MOST_PICTURES = 10
+METRICS, SUMMARY = "metrics.csv", "summary.json"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a model scored.
+
+    Attributes:
+        task: Label maps that were scored.
+        split: ``train``, ``validation``, ``test`` or ``all``.
+        fold: Number of the validation fold.
+        synthetic: Whether the cases are phantoms.
+        scores: Of every case.
+        example: A case to show, ``None`` if none may be.
+    """
+
+    task: Task
+    split: str
+    fold: int
+    synthetic: bool
+    scores: Sequence[Score]
+    example: Example | None
+
+
+def read_evaluation(folder: Path) -> Evaluated:
+    """Return what :func:`write_evaluation` wrote.
+
+    Raises:
+        MissingFileError: There is no evaluation.
+        UnreadableFileError: Its summary is none.
+        TableError: Its table is none.
+    """
+    path = folder / SUMMARY
+    remedy = "Make it with: saros evaluate TRUTH_DIR PREDICTION_DIR --out DIR"
+    if not path.is_file():
+        raise MissingFileError(
+            path, found="no such file", expected="an evaluation's summary", remedy=remedy
+        )
+    try:
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        task, split, fold = told["task"], told["split"], int(told["fold"])
+        synthetic = bool(told["synthetic"])
+        example = read_example(folder)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableFileError(
+            path,
+            found=f"no summary ({type(error).__name__}: {error})",
+            expected="task, split, fold and synthetic",
+            remedy=remedy,
+        ) from error
+    if task not in TASKS:
+        raise UnreadableFileError(
+            path, found=f"task {task}", expected=" or ".join(TASKS), remedy=remedy
+        )
+    return Evaluated(task, split, fold, synthetic, read_metrics(folder / METRICS), example)
 
 
 def is_synthetic(chosen: Sequence[Pair]) -> bool:
@@ -31,21 +90,27 @@ def write_evaluation(
     *,
     progress: OnProgress | None = None,
 ) -> None:
-    """Write the table, the summary and the report.
+    """Write the table, the summary, the report, and a picture of the median case.
 
     Args:
-        folder: Made if missing; the three files are replaced.
+        folder: Made if missing; these files are replaced.
         evaluation: What was scored against what.
         chosen: The cases.
         scores: Theirs.
         progress: Called with (pictures done, pictures in all).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_metrics(folder / "metrics.csv", scores)
+    write_metrics(folder / METRICS, scores)
     missing = [pair.files.case.case_id for pair in chosen if pair.prediction is None]
-    summary = json.dumps(as_json(scores, evaluation.task, missing=missing), indent=2)
-    with write_atomically(folder / "summary.json") as aside:
-        aside.write_text(summary + "\n", encoding="utf-8")
+    summary = {
+        "split": evaluation.split,
+        "fold": evaluation.fold,
+        "synthetic": is_synthetic(chosen),
+        **as_json(scores, evaluation.task, missing=missing),
+    }
+    with write_atomically(folder / SUMMARY) as aside:
+        aside.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_example(folder, _example(evaluation, chosen, scores))
     cases = {pair.files.case.case_id: pair.files.case for pair in chosen}
     report = Report(
         title=f"SAROS {evaluation.task}: {evaluation.predictions.name}",
@@ -78,6 +143,22 @@ def _pictures(
         if progress is not None:
             progress(done, len(worst))
     return pictures
+
+
+def _example(
+    evaluation: Evaluation, chosen: Sequence[Pair], scores: Sequence[Score]
+) -> Example | None:
+    """Return the median case among those that may be shown to anybody."""
+    by_id = {pair.files.case.case_id: pair for pair in chosen}
+    cases = {case_id: pair.files.case for case_id, pair in by_id.items()}
+    means = case_means(scores)
+    showable = [case_id for case_id, pair in by_id.items() if _can_show(pair)]
+    middle = median_case(means, cases, showable)
+    if middle is None:
+        return None
+    dice = means[middle][0]
+    picture = _picture(evaluation, by_id[middle], f"Dice {dice:.3f}")
+    return Example.of(cases[middle], dice, picture.png)
 
 
 def _can_show(pair: Pair) -> bool:

@@ -9,22 +9,19 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 
 from saros_hf.nifti import write_volume
 from saros_hf.volume import Volume
 
 from .checkpoints import LastCheckpoint
 from .datamodule import SarosDataModule
+from .exporter import ModelExporter
 from .inference import SUFFIX, Job
 from .module import SarosSegmenter
 from .slicewise import Prediction
 
 Fold: TypeAlias = Literal[1, 2, 3, 4, 5]
 FOLDS: tuple[Fold, ...] = get_args(Fold)
-
-MODEL_FOLDER = "model"
-
 
 _CONFIGS = Path(__file__).parent / "configs"
 
@@ -101,6 +98,11 @@ class SarosCLI(LightningCLI):
                 "checkpoint.enable_version_counter": False,
             }
         )
+        parser.add_argument(
+            "--push_to_hub", type=str | None, default=None, help="publish the best as user/model"
+        )
+        parser.add_lightning_class_args(ModelExporter, "export")
+        parser.link_arguments("push_to_hub", "export.push_to_hub")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
 
     def instantiate_trainer(self, **options: Any) -> Trainer:  # noqa: ANN401
@@ -117,20 +119,6 @@ class SarosCLI(LightningCLI):
     def before_predict(self) -> None:
         """Keep no label map in memory once it is written."""
         self.config_init["predict"]["return_predictions"] = False
-
-    def after_fit(self) -> None:
-        """Leave the network with the best validation Dice as a folder that loads back."""
-        for callback in self.trainer.checkpoint_callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.monitor:
-                _export(Path(callback.best_model_path))
-
-
-@rank_zero_only
-def _export(checkpoint: Path) -> None:
-    if not checkpoint.is_file():  # nothing was validated
-        return
-    best = SarosSegmenter.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
-    best.save_pretrained(checkpoint.parent / MODEL_FOLDER)
 
 
 def run(args: ArgsType = None) -> None:

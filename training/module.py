@@ -1,7 +1,7 @@
 """The network that Lightning trains, and how it is kept on disk."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,7 +9,7 @@ import segmentation_models_pytorch as smp
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor, nn
+from torch import Tensor
 
 from saros_hf.labels import Task, label_names, num_classes
 from saros_hf.nifti import read_image
@@ -19,13 +19,16 @@ from .averaging import PredictOptions, padded_forward
 from .cases import CaseBatch
 from .datamodule import SarosDataModule
 from .losses import SparseSegmentationLoss, balanced_weights
-from .metrics import NormalizedSurfaceDice, SparseDice
 from .patches import PatchBatch
-from .pretrained import read_pretrained, write_pretrained
+from .pretrained import model_folder, read_pretrained, write_pretrained
+from .record import TrainingRecord, record_of, validation_dice
 from .schedule import Decay, Optimisation, OptimizerName
 from .slicewise import Prediction, predict_maps
 from .spec import InputSpec, TaskChoice, tasks_of
+from .stage_scores import StageScores, by_task, of
 from .transforms import DEFAULT_WINDOW, Window
+
+_RECORD = "saros_training"
 
 
 class SarosSegmenter(LightningModule):
@@ -52,6 +55,10 @@ class SarosSegmenter(LightningModule):
     """
 
     spacing_range_mm: Tensor
+    record: TrainingRecord | None = None
+    """What it learned from; ``None`` before training."""
+    options = PredictOptions()
+    """How it predicts volumes unless told otherwise."""
 
     def __init__(  # noqa: PLR0913 - the arguments are the command line
         self,
@@ -93,10 +100,8 @@ class SarosSegmenter(LightningModule):
         # The faster layout for convolutions.
         self.network = network.to(memory_format=torch.channels_last)
         self.class_balance = class_balance
-        sizes = {one: num_classes(one) for one in self.tasks}
-        self.losses = _by_task(sizes, lambda n: SparseSegmentationLoss(class_weights=[1.0] * n))
-        self.dice = _by_task(sizes, SparseDice)
-        self.surface_dice = _by_task(sizes, NormalizedSurfaceDice)
+        self.losses = by_task(self.tasks, lambda n: SparseSegmentationLoss(class_weights=[1.0] * n))
+        self.scores = StageScores(self.tasks)
         self.compile_network = compile_network
         self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
 
@@ -127,9 +132,20 @@ class SarosSegmenter(LightningModule):
         patches = datamodule.train_dataset()
         for task in self.tasks:
             weights = balanced_weights(patches.label_frequencies(task), self.class_balance)
-            _of(self.losses, task).class_weights = weights.to(self.device)
+            of(self.losses, task).class_weights = weights.to(self.device)
+        self.record = record_of(self.trainer, datamodule)
         if self.compile_network:
             self._compiled = torch.compile(self.forward)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the record with the weights."""
+        if self.record is not None:
+            now = replace(self.record, validation=validation_dice(self.trainer))
+            checkpoint[_RECORD] = now.to_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the record back."""
+        self.record = TrainingRecord.from_dict(checkpoint.get(_RECORD))
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the loss of one batch of patches."""
@@ -144,36 +160,26 @@ class SarosSegmenter(LightningModule):
     def loss(self, logits: Tensor, masks: dict[Task, Tensor]) -> Tensor:
         """Return the loss, added up over tasks, of logits (B, classes, I, J) and their truth."""
         shares = self.spec.by_task(logits)
-        terms = [
-            _of(self.losses, task)(share, masks[task].long()) for task, share in shares.items()
-        ]
+        terms = [of(self.losses, task)(share, masks[task].long()) for task, share in shares.items()]
         return torch.stack(terms).sum()
 
     def validation_step(self, batch: CaseBatch, batch_idx: int) -> Mapping[str, Tensor]:  # noqa: ARG002
         """Score the annotated slices of one case and return their labels (N, I, J) by task."""
         predicted = self._labels(batch)
-        for task, labels in predicted.items():
-            if batch.counted and batch.has_map(task):
-                _of(self.dice, task).update(labels, batch.masks[task])
+        self.scores.update(batch, predicted, surfaces=False)
         return dict(predicted.items())
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean Dice of the labels seen, and that of each."""
-        self._log_scores("val", {"dice": self.dice})
+        self._log_scores("val", surfaces=False)
 
     def test_step(self, batch: CaseBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Score the annotated slices of one case, contours included."""
-        for task, labels in self._labels(batch).items():
-            mask = batch.masks[task]
-            if batch.counted and batch.has_map(task):
-                _of(self.dice, task).update(labels, mask)
-                # Slices as the last axis: the protocol "slice" looks at them one by one.
-                volumes = labels.movedim(0, -1), mask.movedim(0, -1)
-                _of(self.surface_dice, task).update(*volumes, spacing_mm=batch.spacing_mm)
+        self.scores.update(batch, self._labels(batch), surfaces=True)
 
     def on_test_epoch_end(self) -> None:
         """Log both scores, as a mean over labels and of each."""
-        self._log_scores("test", {"dice": self.dice, "nsd": self.surface_dice})
+        self._log_scores("test", surfaces=True)
 
     def predict_step(self, batch: str, batch_idx: int) -> Prediction:  # noqa: ARG002
         """Return the label maps of the CT at path ``batch``."""
@@ -184,7 +190,7 @@ class SarosSegmenter(LightningModule):
     def predict_maps(self, image: Volume) -> dict[Task, Volume]:
         """Return each task's label map, see :func:`training.slicewise.predict_maps`."""
         self.eval()
-        options = PredictOptions(batch_size=self.slices_per_pass)
+        options = replace(self.options, batch_size=self.slices_per_pass)
         return predict_maps([self.network], image, self.spec, options)
 
     def predict_volume(self, image: Volume) -> Volume:
@@ -195,27 +201,40 @@ class SarosSegmenter(LightningModule):
         """Return the optimizer, whose rate rises and falls once over the whole run."""
         return self.optimisation.configure(self.parameters(), self.trainer)
 
-    def save_pretrained(self, folder: Path) -> None:
-        """Write safetensors and config.json that ``smp.from_pretrained(folder)`` reads as well."""
+    def save_pretrained(self, folder: Path, *, members: Sequence[str] = ()) -> None:
+        """Write safetensors and config.json that ``smp.from_pretrained(folder)`` reads as well.
+
+        ``members`` are folders inside it with the other networks of an ensemble.
+        """
         config = {
-            "input": asdict(self.spec),
+            "input": asdict(self.spec) | {"orientation": "RAS"},
             "hyperparameters": dict(self.hparams) | {"encoder_weights": None},
             "labels": {task: label_names(task) for task in self.tasks},
+            "prediction": {"mirror": self.options.mirror, "clean": self.options.clean},
+            "training": None if self.record is None else self.record.to_dict(),
+            "members": list(members),
         }
         write_pretrained(self.network, folder, config)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
+    def from_pretrained(cls, name: str | Path) -> Self:
         """Return the network that :meth:`save_pretrained` wrote, ready to predict.
+
+        Args:
+            name: Folder, or on the Hub ``user/name`` or ``user/name@revision``. Of an ensemble it
+                is the first network; :func:`training.ensemble.read_ensemble` returns all.
 
         Raises:
             UnreadableFileError: The folder does not hold such a network.
+            HubError: The Hub does not hand it out.
         """
-        network, config = read_pretrained(Path(folder))
+        network, config = read_pretrained(model_folder(name))
         segmenter = cls(**config["hyperparameters"])
         segmenter.network = network.to(memory_format=torch.channels_last)
         spacing = torch.tensor(config["input"]["spacing_range_mm"])
         segmenter.spacing_range_mm.copy_(spacing)
+        segmenter.options = PredictOptions(**config["prediction"])
+        segmenter.record = TrainingRecord.from_dict(config["training"])
         return segmenter.eval()
 
     def _labels(self, batch: CaseBatch) -> dict[Task, Tensor]:
@@ -228,23 +247,6 @@ class SarosSegmenter(LightningModule):
             for task in self.tasks
         }
 
-    def _log_scores(self, stage: str, metrics: dict[str, nn.ModuleDict]) -> None:
-        for name, by_task in metrics.items():
-            macros = []
-            for task in self.tasks:
-                metric = _of(by_task, task)
-                scores = metric.compute()
-                macros.append(metric.macro().float())
-                for label, score in zip(label_names(task)[1:], scores[1:], strict=True):
-                    if not score.isnan():
-                        self.log(f"{stage}_{name}/{label}", score.float())
-                metric.reset()
-            self.log(f"{stage}_{name}", torch.stack(macros).mean(), prog_bar=True)
-
-
-def _by_task(sizes: dict[Task, int], make: Callable[[int], nn.Module]) -> nn.ModuleDict:
-    return nn.ModuleDict({task: make(size) for task, size in sizes.items()})
-
-
-def _of(by_task: nn.ModuleDict, task: Task) -> Any:  # noqa: ANN401 - torch tells no type
-    return by_task[task]
+    def _log_scores(self, stage: str, *, surfaces: bool) -> None:
+        for name, value in self.scores.finish(stage, surfaces=surfaces).items():
+            self.log(name, value, prog_bar="/" not in name)

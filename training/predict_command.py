@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,10 @@ def add_predict_options(predict: argparse.ArgumentParser) -> None:
     add = predict.add_argument
     add(
         "--model",
-        type=Path,
         action="append",
         required=True,
-        metavar="DIR",
-        help="saved model, or run with fold_1 to fold_5; several are averaged",
+        metavar="MODEL",
+        help="saved model, run with fold_1 to fold_5, or user/name on the Hub; several are averaged",
     )
     add(
         "source",
@@ -29,8 +29,12 @@ def add_predict_options(predict: argparse.ArgumentParser) -> None:
         help="NIfTI, DICOM folder or ZIP; folder of cases or of NIfTI files; list (.txt, .csv)",
     )
     add("out", metavar="OUT", type=Path, help="label map to write (.nii.gz); of many CTs a folder")
-    add("--mirror", action="store_true", help="average with the mirror image; twice the time")
-    add("--clean", action="store_true", help="drop parts that are too small or out of place")
+    for option, what in (
+        ("--mirror", "average with the mirror image; 2 to 3 times the time"),
+        ("--clean", "drop parts that are too small or out of place"),
+    ):
+        choice = argparse.BooleanOptionalAction
+        add(option, action=choice, help=f"{what} (default: as the model says)")
     add("--tile", type=int, default=1024, help="longest side of a slice in one pass (default 1024)")
     add("--batch-size", type=int, default=16, help="slices at once (default 16)")
     add("--overwrite", action="store_true", help="predict again what is there already")
@@ -46,7 +50,6 @@ def add_predict_options(predict: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from lightning import Trainer
 
-    from .averaging import PredictOptions
     from .ensemble import read_ensemble
     from .hardware import best_precision
     from .inference import find_jobs
@@ -54,11 +57,10 @@ def _run(options: argparse.Namespace) -> int:
 
     jobs = find_jobs(options.source, options.out)
     many = len(jobs) > 1
-    averaging = PredictOptions(
-        mirror=options.mirror,
-        tile=options.tile,
-        batch_size=options.batch_size,
-        clean=options.clean,
+    ensemble = read_ensemble(options.model)
+    said = {name: getattr(options, name) for name in ("mirror", "clean", "tile", "batch_size")}
+    averaging = replace(
+        ensemble.options, **{name: value for name, value in said.items() if value is not None}
     )
     devices = options.devices if many else 1
     trainer = Trainer(
@@ -75,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     with _slices_of_one(shown=not many) as progress:
         predictor = Predictor(
-            read_ensemble(options.model),
+            ensemble,
             jobs,
             averaging,
             keep=many and not options.overwrite,

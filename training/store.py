@@ -29,6 +29,15 @@ class LabelIndex:
     boxes: NDArray[np.int32]
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where a CT is from, and the licence of its pixels."""
+
+    case_id: str
+    collection: str
+    license: str
+
+
 class SliceStore:
     """The rows of a ``slices`` dataset at the speed of memory.
 
@@ -46,6 +55,7 @@ class SliceStore:
         self.tasks = tuple(tasks)
         table = dataset.data
         self._case_ids = table.column("case_id").to_numpy()
+        self._sources = table.table.select(["case_id", "collection", "license"])
         self._heights_mm = table.column("position_mm").to_numpy()
         shares = table.column("position_fraction").to_numpy()
         self.positions = np.stack([self._heights_mm, shares], axis=1).astype(np.float32)
@@ -86,6 +96,11 @@ class SliceStore:
         """Return the smallest and largest in-plane spacing among the annotated slices."""
         spacings = self._spacings[self.annotated, :2]
         return float(spacings.min()), float(spacings.max())
+
+    def sources(self) -> list[Source]:
+        """Return where each annotated case is from."""
+        rows = self._sources.take(self.annotated).to_pylist()
+        return [Source(**row) for row in {row["case_id"]: row for row in rows}.values()]
 
     def cases(self) -> dict[str, NDArray[np.intp]]:
         """Return the annotated rows of each case, from foot to head."""

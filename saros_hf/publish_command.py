@@ -1,0 +1,65 @@
+"""``saros publish-dataset``: options, and what is said at the end."""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+PARTS = ("masks", "cc-by", "cc-by-nc")
+
+
+def add_publish_dataset(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its options."""
+    publish = commands.add_parser(
+        "publish-dataset",
+        help="put a folder of cases on the Hugging Face Hub, as far as its licences allow",
+        description="Write Parquet shards and a card to a folder, then upload it. Start it again "
+        "after any interruption: what has arrived is not sent again.",
+    )
+    add = publish.add_argument
+    add("data_dir", metavar="DIR", type=Path, help="folder of cases with the case table")
+    add("repo", metavar="REPO", help="user/name")
+    add(
+        "--config",
+        nargs="+",
+        choices=PARTS,
+        default=["masks", "cc-by"],
+        metavar="PART",
+        help="masks: all label maps; cc-by: CTs under CC BY as volumes and slices; cc-by-nc: those "
+        "under CC BY-NC, in configurations of their own (default masks cc-by). CTs under "
+        "controlled access are never published",
+    )
+    add("--out", metavar="FOLDER", type=Path, help="where it is written (default hub/REPO)")
+    add("--dry-run", action="store_true", help="write the folder, upload nothing")
+    add("--private", action="store_true", help="visible to you alone")
+    add("--tag", metavar="NAME", help="name for this state, e.g. v1: load_dataset(revision=NAME)")
+    add("--jobs", type=int, metavar="N", help="processes that build the shards")
+    publish.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from .hub import Destination, check_destination
+    from .publish import push_dataset, write_dataset_folder
+
+    console = Console(soft_wrap=True, highlight=False)
+    to = Destination(options.repo, "dataset", private=options.private, tag=options.tag)
+    if not options.dry_run:
+        check_destination(to)
+    ready = write_dataset_folder(
+        options.out or Path("hub") / options.repo,
+        options.data_dir,
+        options.config,
+        repo_id=options.repo,
+        num_proc=options.jobs,
+        on_config=lambda name: console.print(f"Building {name}"),
+    )
+    size = sum((ready.folder / name).stat().st_size for name in ready.files)
+    console.print(f"{ready.folder}: {len(ready.files)} files, {size / 1e9:.2f} GB")
+    for reason, number in Counter(ready.withheld.values()).most_common(10):
+        console.print(f"Not published: CTs of {number} cases ({reason})", markup=False)
+    if options.dry_run:
+        console.print("Nothing was uploaded. Look at README.md there.")
+        return 0
+    console.print(push_dataset(ready, to))
+    return 0

@@ -1,0 +1,84 @@
+"""Which CTs may be published, and under what; everything that is not clearly allowed is not."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from .cases import Case, License
+from .published import TABLE_1
+
+Part: TypeAlias = Literal["masks", "cc-by", "cc-by-nc"]
+"""What is published together: all label maps, the CTs under CC BY, those under CC BY-NC."""
+
+LICENSES: Mapping[Part, tuple[License, ...]] = {
+    "cc-by": ("CC BY 3.0", "CC BY 4.0", "synthetic"),
+    "cc-by-nc": ("CC BY-NC 3.0",),
+}
+
+_PHANTOM_UID = "2.25."
+"""Root of the UIDs that phantoms have; archives hand out others."""
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Which CTs may be published.
+
+    Attributes:
+        allowed: SeriesInstanceUID by case id, of each part that has pixels.
+        withheld: Why each other case's CT stays where it is, by case id.
+    """
+
+    allowed: Mapping[Part, Mapping[str, str]]
+    withheld: Mapping[str, str]
+
+
+def rights(cases: Iterable[Case], archive: Mapping[str, License]) -> Rights:
+    """Return which CTs may be published, by two witnesses that must agree.
+
+    The case table is a file that anybody can edit, so the collection that it names is not
+    believed: the archive must hand out the very series, under the collection's licence.
+
+    Args:
+        cases: All rows of the case table, those that shall not be published too: two cases that
+            claim to be the same series are both withheld.
+        archive: Licence of every public series among them, by SeriesInstanceUID.
+    """
+    cases = tuple(cases)
+    claims = Counter(case.series_instance_uid for case in cases)
+    members = Counter(case.collection for case in cases)
+    allowed: dict[Part, dict[str, str]] = {part: {} for part in LICENSES}
+    withheld: dict[str, str] = {}
+    for case in cases:
+        reason = _objection(case, archive, claims, members)
+        part = next((part for part, known in LICENSES.items() if case.license in known), None)
+        if reason is None and part is not None:
+            allowed[part][case.case_id] = case.series_instance_uid
+        else:
+            withheld[case.case_id] = reason or f"licence {case.license}"
+    return Rights(allowed, withheld)
+
+
+def _objection(
+    case: Case,
+    archive: Mapping[str, License],
+    claims: Mapping[str, int],
+    members: Mapping[str, int],
+) -> str | None:
+    """Return why a CT must not be published, ``None`` if nothing speaks against it."""
+    uid, license_ = case.series_instance_uid, case.license
+    if license_ in ("NIH controlled access", "unknown"):
+        return f"{case.collection}: {license_}"
+    if claims[uid] > 1:
+        return f"{claims[uid]} cases of the table claim to be series {uid}"
+    if license_ == "synthetic":
+        if uid.startswith(_PHANTOM_UID) and uid not in archive:
+            return None
+        return f"said to be synthetic, but series {uid} is none of a phantom"
+    if members[case.collection] > sum(TABLE_1[case.collection]):
+        return f"the table has more CTs of {case.collection} than SAROS"
+    if uid not in archive:
+        return f"the archive does not hand out series {uid}"
+    if archive[uid] != license_:
+        return f"{license_} by its collection, {archive[uid]} by the archive"
+    return None

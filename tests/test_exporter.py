@@ -1,0 +1,79 @@
+"""``saros fit --push_to_hub``: rank zero publishes, and no trouble with the Hub costs a run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hub_client import hub_environment
+from hub_server import Hub
+from huggingface_hub import ModelCard
+
+from training.module import SarosSegmenter
+
+FIT = (
+    *("--config", "body-regions", "--config", "small"),
+    *("--trainer.max_epochs=1", "--trainer.limit_train_batches=1", "--trainer.limit_val_batches=1"),
+    *("--trainer.accelerator=cpu", "--data.patch_size=[32,32]", "--data.batch_size=2"),
+    *("--data.patches_per_epoch=4", "--trainer.enable_progress_bar=false"),
+)
+
+
+def fit(
+    hub: Hub | None, data: Path, cache: Path, folder: Path, *more: str, token: str | None
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "training", "fit", *FIT, *more]
+    command += [f"--data.data_dir={data}", f"--data.cache_dir={cache}"]
+    environment = hub_environment(hub, folder / "home", token)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_two_processes_publish_once(phantoms: Path, cache: Path, tmp_path: Path) -> None:
+    with Hub() as hub:
+        ran = fit(
+            hub,
+            phantoms,
+            cache,
+            tmp_path,
+            *("--push_to_hub=user/model", "--trainer.devices=2", "--trainer.strategy=ddp"),
+            token="hf_test",
+        )
+        assert ran.returncode == 0, ran.stderr[-3000:]
+        assert hub.requests.count("POST /api/repos/create") == 1
+        files = hub.files("models/user/model")
+    model = tmp_path / "runs" / "fold_1" / "model"
+    for name in ("README.md", "config.json", "model.safetensors"):
+        assert files[name] == (model / name).read_bytes()
+    told = json.loads(files["config.json"])["_saros"]["training"]
+    assert told["licenses"].keys() == {"synthetic"}
+    assert told["settings"]["devices"] == 2
+    card = ModelCard(files["README.md"].decode())
+    assert card.data.eval_results[0].dataset_split == "validation"
+    assert card.data.eval_results[0].metric_value == pytest.approx(
+        told["validation"]["average"], abs=1e-4
+    )
+    assert SarosSegmenter.from_pretrained(model).record is not None
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"), [(None, "found no token"), ("hf_test", "found no answer from")]
+)
+def test_a_run_is_never_lost(
+    phantoms: Path, cache: Path, tmp_path: Path, token: str | None, reason: str
+) -> None:
+    ran = fit(None, phantoms, cache, tmp_path, "--push_to_hub=user/model", token=token)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert "tried again when training is over" in ran.stderr
+    assert reason in ran.stderr
+    assert "/runs/fold_1/model user/model" in ran.stderr
+    assert "hf_test" not in ran.stdout + ran.stderr
+    SarosSegmenter.from_pretrained(tmp_path / "runs" / "fold_1" / "model")

@@ -1,0 +1,205 @@
+"""``saros publish-dataset`` against the stand-in: there and back, without our package on the way back."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub_client import hub_environment, run_client, run_saros
+from hub_rules import card_errors
+from hub_server import Hub
+from huggingface_hub import DatasetCard
+from public_series import write_mixed_folder
+
+REPO = "datasets/user/saros"
+NAMES = ("volumes", "slices", "masks", "volumes-nc", "slices-nc")
+
+# Both processes print the same summary of rows: what the files hold, wherever they come from.
+SUMMARY = """
+import hashlib, json
+import numpy as np
+
+def told(value):
+    if hasattr(value, "dataobj"):
+        array = np.asanyarray(value.dataobj)
+        return ["nifti", str(array.dtype), list(array.shape), hashlib.md5(array.tobytes()).hexdigest()]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value
+
+def summary(splits):
+    return {
+        name: [{key: told(value) for key, value in row.items()} for row in rows]
+        for name, rows in splits.items()
+    }
+"""
+
+HERE = (
+    SUMMARY
+    + """
+import sys, saros_hf
+name, cases = sys.argv[1].removesuffix("-nc"), ["case_000", "case_001", "case_002"]
+if sys.argv[1].endswith("-nc"):
+    cases = ["case_003"]
+elif name == "masks":
+    cases = None
+splits = saros_hf.load_dataset(name, data_dir=sys.argv[2], cache_dir=sys.argv[3], cases=cases)
+print(json.dumps([summary(splits), splits["train"].features.to_dict()]))
+"""
+)
+
+THERE = (
+    SUMMARY
+    + """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("saros_hf", "training"):
+            raise ImportError("blocked: " + name)
+
+sys.meta_path.insert(0, Blocked())
+import datasets
+name, streaming, revision = sys.argv[1], sys.argv[2] == "True", sys.argv[3]
+splits = datasets.load_dataset("user/saros", name, streaming=streaming, revision=revision)
+assert not [one for one in sys.modules if one.startswith("saros_hf")]
+print(json.dumps([summary(splits), splits["train"].features.to_dict()]))
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_mixed_folder(tmp_path_factory.mktemp("hub") / "data")
+    (folder / "case_001" / "body-parts.nii.gz").unlink()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hub(folder: Path) -> Iterator[Hub]:
+    """A Hub that every part has been published to, as ``v1``."""
+    with Hub() as hub:
+        ran = publish(hub, folder, "--tag", "v1")
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.endswith(f"{hub.url}/datasets/user/saros\n")
+        assert "Not published: CTs of 1 cases (HNSCC: NIH controlled access)" in ran.stdout
+        yield hub
+
+
+def publish(hub: Hub | None, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    parts = () if "--config" in options else ("--config", "masks", "cc-by", "cc-by-nc")
+    out = ("--out", folder.parent / "out")
+    return run_saros(
+        hub, folder.parent / "home", "publish-dataset", folder, "user/saros", *out, *parts, *options
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_rows_without_our_package(hub: Hub, folder: Path, name: str, tmp_path: Path) -> None:
+    here = run_client(hub, folder.parent / "a", HERE, name, str(folder), str(folder.parent / "c"))
+    rows, features = json.loads(here)
+    assert set(rows) == {"train"} if name.endswith("-nc") else {"train", "validation", "test"}
+    for streaming in ("False", "True"):
+        there = json.loads(run_client(hub, tmp_path, THERE, name, streaming, "v1"))
+        assert there == [rows, features]
+
+
+def test_only_what_the_folder_holds_is_on_the_hub(hub: Hub, folder: Path) -> None:
+    out = folder.parent / "out"
+    files = {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file() and ".saros" not in path.parts
+    }
+    on_hub = {path: body for path, body in hub.files(REPO).items() if path != ".gitattributes"}
+    assert on_hub == files
+    for path, body in on_hub.items():
+        assert str(folder).encode() not in body, path
+        assert b"hf_test" not in body, path
+
+
+def test_the_second_upload_changes_nothing(hub: Hub, folder: Path) -> None:
+    commits = list(hub.repositories[REPO].commits)
+    before = len(hub.requests)
+    assert publish(hub, folder).returncode == 0
+    assert list(hub.repositories[REPO].commits) == commits
+    assert not [one for one in hub.requests[before:] if one.startswith("PUT")]
+
+
+def test_the_card_is_whole_and_its_metadata_legal(hub: Hub) -> None:
+    text = hub.files(REPO)["README.md"].decode()
+    assert card_errors(text, "dataset") == []
+    card = DatasetCard(text)
+    data = card.data.to_dict()
+    assert [one["config_name"] for one in data["configs"]] == list(NAMES)
+    assert [one["config_name"] for one in data["configs"] if one.get("default")] == ["volumes"]
+    splits = {one["config_name"]: one["splits"] for one in data["dataset_info"]}
+    assert [(one["name"], one["num_examples"]) for one in splits["masks"]] == [
+        ("train", 3),
+        ("validation", 1),
+        ("test", 1),
+    ]
+    assert data["size_categories"] == ["n<1K"]
+    assert "CC BY-NC 3.0" in data["extra_gated_prompt"]
+    assert "{{" not in card.text
+    assert "{%" not in card.text
+    # 2 of C4KC-KiTS, 1 of CPTAC-PDA, by their DOIs.
+    assert "| C4KC-KiTS | 2 | CC BY 3.0 | [10.7937/TCIA.2019.IX49E8NX]" in card.text
+    assert "| CPTAC-PDA | 1 | CC BY 4.0 | [10.7937/K9/TCIA.2018.SC20FO18]" in card.text
+    assert (
+        "| none | CTs under NIH controlled access, of which only the label maps are here | 1 |"
+        in card.text
+    )
+    # Slices 1 and 5 of each case: 3 CC BY cases, 2 annotated slices each.
+    assert "| `slices` | an annotated axial slice of a CT | 3 | 6 |" in card.text
+    assert "| `masks` | train | 3 | 3 | 6 |" in card.text
+    # Label 1 is in every label map; of five cases one has no body parts.
+    assert "| 1 | Subcutaneous Tissue | 5 | Torso | 4 |" in card.text
+    assert not re.search(r"\n{4,}", card.text)
+
+
+def test_nothing_is_lost_on_the_hub_by_publishing_less(hub: Hub, folder: Path) -> None:
+    other = "--out", str(folder.parent / "less")
+    ran = publish(hub, folder, "--config", "masks", *other)
+    assert ran.returncode == 1
+    assert "found the configurations slices, slices-nc, volumes, volumes-nc" in ran.stderr
+    assert "volumes/train-00000-of-00001.parquet" in hub.files(REPO)
+
+
+def test_an_interrupted_upload_goes_on(folder: Path) -> None:
+    with Hub() as hub:
+        command = [sys.executable, "-m", "training", "publish-dataset", str(folder), "user/saros"]
+        command += ["--out", str(folder.parent / "out"), "--config", "masks", "cc-by", "cc-by-nc"]
+        client = subprocess.Popen(command, env=hub_environment(hub, folder.parent / "home"))
+        seen = []
+
+        def kill_at_the_third() -> None:
+            seen.append(1)
+            if len(seen) == 3:
+                os.kill(client.pid, signal.SIGKILL)
+                client.wait()
+
+        hub.on_put = kill_at_the_third
+        assert client.wait() == -signal.SIGKILL
+        arrived = set(hub.objects)
+        assert arrived
+        hub.on_put = lambda: None
+        before = len(hub.requests)
+        ran = publish(hub, folder)
+        assert ran.returncode == 0, ran.stderr
+        sent = {one.rpartition("/")[2] for one in hub.requests[before:] if one.startswith("PUT")}
+        assert sent
+        assert not sent & arrived
+        assert "volumes/test-00000-of-00001.parquet" in hub.files(REPO)
+
+
+def test_dry_run_asks_nobody(folder: Path) -> None:
+    ran = publish(None, folder, "--dry-run", "--config", "masks", "--out", str(folder.parent / "d"))
+    assert ran.returncode == 0, ran.stderr
+    assert "Nothing was uploaded" in ran.stdout
+    assert (folder.parent / "d" / "README.md").is_file()

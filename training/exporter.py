@@ -1,0 +1,63 @@
+"""Leaves the best network of a run as a folder that loads back, and puts it on the Hub."""
+
+from pathlib import Path
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_warn
+
+from saros_hf.hub import Destination, check_destination
+
+from .publish import push_model, read_networks, refuse_controlled, write_model_folder
+
+MODEL_FOLDER = "model"
+
+
+class ModelExporter(Callback):
+    """At the end of a fit, writes ``model`` beside the best checkpoint; publishes it if told to.
+
+    On rank zero only. Whatever goes wrong with the Hub is a warning: the run is on disk, and
+    ``saros publish-model`` sends it later.
+
+    Args:
+        push_to_hub: ``user/model``; nothing is published if ``None``.
+        private: Make the repository visible to its owner alone.
+    """
+
+    def __init__(self, push_to_hub: str | None = None, private: bool = False) -> None:
+        self.to = None if push_to_hub is None else Destination(push_to_hub, "model", private)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Say at once what would stop the upload hours later."""
+        if self.to is not None and trainer.is_global_zero:
+            try:
+                check_destination(self.to)
+            except Exception as error:  # noqa: BLE001 - a run is worth more than a warning
+                _warn(error, "Mend it meanwhile: it is tried again when training is over.")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Write the network with the best validation score, and publish it."""
+        if not trainer.is_global_zero:
+            return
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.monitor:
+                best = Path(callback.best_model_path)
+                if best.is_file():  # else nothing was validated
+                    self._export(best)
+
+    def _export(self, checkpoint: Path) -> None:
+        folder = checkpoint.parent / MODEL_FOLDER
+        networks = read_networks(checkpoint)
+        name = "user/model" if self.to is None else self.to.repo_id
+        files = write_model_folder(folder, networks, [], repo_id=name)
+        if self.to is None:
+            return
+        try:
+            refuse_controlled(networks, allowed=False)
+            push_model(folder, files, self.to)
+        except Exception as error:  # noqa: BLE001 - likewise
+            _warn(error, f"The network is in {folder}: saros publish-model {folder} {name}")
+
+
+def _warn(error: Exception, remedy: str) -> None:
+    rank_zero_warn(f"not published: {error} {remedy}")
