@@ -1,6 +1,4 @@
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,21 +133,6 @@ def test_fit_resume_validate_test_and_predict(
     for task in TASKS:
         labels = read_mask(target / written[0] / f"{task}.nii.gz", task)
         assert labels.same_grid(read_image(phantoms / written[0] / "image.nii.gz"))
-
-
-def test_two_processes_train_as_one_job(phantoms: Path, cache: Path, tmp_path: Path) -> None:
-    """Real gloo processes, uneven shares of validation cases."""
-    command = [
-        *(sys.executable, "-m", "training", "fit", *JOINT),
-        *(f"--data.data_dir={phantoms}", f"--data.cache_dir={cache}", *TINY),
-        *("--trainer.devices=2", "--trainer.strategy=ddp"),
-    ]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "All distributed processes registered. Starting with 2 processes" in done.stderr
-    assert list(tmp_path.rglob("last.ckpt"))
 
 
 def test_predict_labels_one_ct_and_draws_it(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from model_folders import network
 
 from training.cross_validation import FoldError, cross_validate
 from training.ensemble import read_ensemble
@@ -20,12 +21,25 @@ TINY = [
 ]
 
 
+def finished(folder: Path, fold: int) -> None:
+    """Leave what a finished fold leaves."""
+    network(fold, fold=fold).save_pretrained(folder / "model")
+    log = folder / "log" / "version_0"
+    log.mkdir(parents=True)
+    (log / "metrics.csv").write_text(f"epoch,val_dice\n0,0.{fold}\n1,\n2,0.1\n")
+
+
 def test_five_folds_and_what_a_stop_leaves(phantoms: Path, cache: Path, tmp_path: Path) -> None:
     place = ["--data.data_dir", str(phantoms), "--data.cache_dir", str(cache)]
     out = tmp_path / "run"
+    for fold in (2, 3, 4):
+        finished(out / f"fold_{fold}", fold)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("fold_*/model/config.json")}
     results = cross_validate(out, [*TINY, *place])
     assert [one.fold for one in results] == [1, 2, 3, 4, 5]
-    assert all(0 <= one.dice <= 1 and one.epoch == 0 for one in results)
+    assert [(one.dice, one.epoch) for one in results[1:4]] == [(0.2, 0), (0.3, 0), (0.4, 0)]
+    assert all(0 <= one.dice <= 1 and one.epoch == 0 for one in (results[0], results[4]))
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items())
     assert len(read_ensemble([out]).networks) == 5
     log = out / "fold_1" / "log" / "version_0"
     assert list(log.glob("pictures/*.png"))
@@ -33,11 +47,11 @@ def test_five_folds_and_what_a_stop_leaves(phantoms: Path, cache: Path, tmp_path
         assert any(row.get("val_dice") for row in csv.DictReader(file))
     # A fold without its model goes on from last.ckpt, the others are left alone.
     times = {path: path.stat().st_mtime_ns for path in out.glob("fold_*/model/config.json")}
-    (out / "fold_3" / "model" / "config.json").unlink()
+    (out / "fold_5" / "model" / "config.json").unlink()
     cross_validate(out, [*TINY, *place, "--trainer.max_epochs", "2"])
     changed = [p for p, then in times.items() if p.stat().st_mtime_ns != then]
-    assert changed == [out / "fold_3" / "model" / "config.json"]
-    resumed = out / "fold_3" / "log" / "version_1" / "metrics.csv"
+    assert changed == [out / "fold_5" / "model" / "config.json"]
+    resumed = out / "fold_5" / "log" / "version_1" / "metrics.csv"
     with resumed.open() as file:
         assert {row["epoch"] for row in csv.DictReader(file)} == {"1"}
 
