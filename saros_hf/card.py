@@ -72,14 +72,18 @@ def dataset_card(
     data = DatasetCard(f"{front}\n---\n").data
     _describe(data, configs)
     counted = max(configs, key=lambda config: len(config.case_ids))
+    names = [config.name for config in configs]
     synthetic = all(name == "synthetic" for name in _licenses(configs))
+    if synthetic:
+        data["pretty_name"] = "Phantoms in SAROS's format"
     environment = Environment(
         trim_blocks=True, lstrip_blocks=True, autoescape=False, undefined=StrictUndefined
     )
     text = environment.from_string(body).render(
-        title="Phantoms in SAROS's format" if synthetic else "SAROS",
+        title=data["pretty_name"],
         synthetic=synthetic,
         repo=repo_id,
+        shown=list(dict.fromkeys([names[0], "slices" if "slices" in names else names[-1]])),
         configs=[_config_row(config) for config in configs],
         absent=_absent(configs),
         has_table=table_name,

@@ -4,15 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hub_rules import card_errors
 
 from saros_hf.case_files import find_cases
 from saros_hf.errors import UsageError
 from saros_hf.labels import BodyRegion
 from saros_hf.nifti import read_image, read_mask
 from saros_hf.volume import Volume
-from training.demo import MOST_STEPS, DemoSettings, _affordable_steps, run_demo
+from training.demo import MOST_STEPS, PROTOCOLS, REPO_ID, DemoSettings, _affordable_steps, run_demo
 from training.evaluation import score_case
+from training.evaluation_folder import read_evaluation
 from training.module import SarosSegmenter
+from training.publish import read_networks, write_model_folder
 from training.scores import case_mean, read_metrics
 
 SETTINGS = DemoSettings(seed=5, cases=12, size=64, steps=6, batch_size=4, patch_size=32)
@@ -43,7 +46,7 @@ def test_scores_are_of_the_predictions_on_disk_and_of_test_cases_alone(folder: P
     for case_id, files in test.items():
         prediction = read_mask(folder / "predictions" / f"{case_id}.nii.gz", "body-regions")
         truth = read_mask(files.mask("body-regions"), "body-regions")
-        again = score_case(case_id, prediction, truth, "body-regions")
+        again = score_case(case_id, prediction, truth, "body-regions", protocols=PROTOCOLS)
         written = [score for score in scores if score.case_id == case_id]
         assert [s.value for s in again] == pytest.approx([s.value for s in written], nan_ok=True)
 
@@ -54,6 +57,19 @@ def test_the_saved_model_makes_the_same_predictions(folder: Path) -> None:
     image = read_image(folder / "data" / path.name.split(".")[0] / "image.nii.gz")
     expected = read_mask(path, "body-regions").array
     assert np.array_equal(segmenter.predict_volume(image).array, expected)
+
+
+def test_it_ends_in_a_folder_to_publish(folder: Path, tmp_path: Path) -> None:
+    """What publish-model makes of it is the same but for the name."""
+    networks = read_networks(folder / "model")
+    evaluated = read_evaluation(folder)
+    assert evaluated.example is not None
+    files = write_model_folder(tmp_path, networks, [evaluated], repo_id=REPO_ID)
+    assert set(files) == {"README.md", "config.json", "example.png", "model.safetensors"}
+    for name in files:
+        assert (tmp_path / name).read_bytes() == (folder / "model" / name).read_bytes(), name
+    card = (folder / "model" / "README.md").read_text()
+    assert card_errors(card, "model") == []
 
 
 def test_predicting_nothing_scores_nothing(folder: Path) -> None:

@@ -87,7 +87,7 @@ def test_interrupted(archives: Archives) -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.rstrip().endswith("saros: interrupted")
+    assert errors.rstrip().endswith("saros: interrupted. Run the same command again: it goes on.")
     assert "Traceback" not in errors
     assert leftovers(archives.folder) == []
     archives.s3.faults.clear()

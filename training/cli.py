@@ -27,7 +27,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         code = _run(arguments)
     except KeyboardInterrupt:
-        print("saros: interrupted", file=sys.stderr)
+        print("saros: interrupted. Run the same command again: it goes on.", file=sys.stderr)
         code = 130
     except Exception as error:
         line = _one_line(error)

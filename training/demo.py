@@ -21,18 +21,20 @@ from saros_hf.simulate import simulate
 
 from .datamodule import SarosDataModule
 from .evaluation import score_case
-from .evaluation_folder import Evaluated
+from .evaluation_folder import Evaluated, write_evaluated
 from .example import Example, median_case
 from .hardware import best_precision
 from .inference import SUFFIX, predict_cases
 from .module import SarosSegmenter
+from .protocols import SurfaceProtocol
 from .publish import write_model_folder
 from .report import Picture, Report, case_picture, read_epochs, write_report
 from .score_table import screen_table, text_rows
-from .scores import Score, write_metrics
+from .scores import Score
 from .summary import case_means
 
 TASK: Task = "body-regions"
+PROTOCOLS: tuple[SurfaceProtocol, ...] = ("slice", "published")
 REPO_ID = "user/saros-demo"
 """Stands in the card for where the model may be published."""
 MOST_STEPS = 700
@@ -80,10 +82,10 @@ def run_demo(folder: Path, settings: DemoSettings) -> None:
     with progress_bar("predictions") as report:
         predict_cases(segmenter, test, folder / "predictions", progress=report)
     scores = _score(folder, test)
-    write_metrics(folder / "metrics.csv", scores)
     pictures = _pictures(folder, test)
     example = _example(test, scores, pictures)
     evaluated = Evaluated(TASK, "test", 1, synthetic=True, scores=scores, example=example)
+    write_evaluated(folder, evaluated)
     write_model_folder(folder / "model", [segmenter], [evaluated], repo_id=REPO_ID)
     _write_report(folder, list(pictures.values()), scores, log, settings)
     title = "Test split (synthetic phantoms)"
@@ -165,7 +167,8 @@ def _score(folder: Path, cases: list[CaseFiles]) -> list[Score]:
         for done, files in enumerate(cases, start=1):
             case_id = files.case.case_id
             prediction = read_mask(folder / "predictions" / f"{case_id}{SUFFIX}", TASK)
-            scores += score_case(case_id, prediction, read_mask(files.mask(TASK), TASK), TASK)
+            truth = read_mask(files.mask(TASK), TASK)
+            scores += score_case(case_id, prediction, truth, TASK, protocols=PROTOCOLS)
             report(done, len(cases))
     return scores
 

@@ -77,6 +77,27 @@ def read_evaluation(folder: Path) -> Evaluated:
     return Evaluated(task, split, fold, synthetic, read_metrics(folder / METRICS), example)
 
 
+def write_evaluated(folder: Path, evaluated: Evaluated, *, missing: Sequence[str] = ()) -> None:
+    """Write what :func:`read_evaluation` reads: table, summary, and the picture of a case.
+
+    Args:
+        folder: Made if missing; these files are replaced.
+        evaluated: What a model scored.
+        missing: Ids of cases without prediction.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_metrics(folder / METRICS, evaluated.scores)
+    summary = {
+        "split": evaluated.split,
+        "fold": evaluated.fold,
+        "synthetic": evaluated.synthetic,
+        **as_json(evaluated.scores, evaluated.task, missing=missing),
+    }
+    with write_atomically(folder / SUMMARY) as aside:
+        aside.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_example(folder, evaluated.example)
+
+
 def is_synthetic(chosen: Sequence[Pair]) -> bool:
     """Return whether the cases are phantoms, which the paper says nothing about."""
     return all(pair.files.case.collection == PHANTOM_COLLECTION for pair in chosen)
@@ -99,18 +120,16 @@ def write_evaluation(
         scores: Theirs.
         progress: Called with (pictures done, pictures in all).
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    write_metrics(folder / METRICS, scores)
     missing = [pair.files.case.case_id for pair in chosen if pair.prediction is None]
-    summary = {
-        "split": evaluation.split,
-        "fold": evaluation.fold,
-        "synthetic": is_synthetic(chosen),
-        **as_json(scores, evaluation.task, missing=missing),
-    }
-    with write_atomically(folder / SUMMARY) as aside:
-        aside.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    write_example(folder, _example(evaluation, chosen, scores))
+    evaluated = Evaluated(
+        task=evaluation.task,
+        split=evaluation.split,
+        fold=evaluation.fold,
+        synthetic=is_synthetic(chosen),
+        scores=scores,
+        example=_example(evaluation, chosen, scores),
+    )
+    write_evaluated(folder, evaluated, missing=missing)
     cases = {pair.files.case.case_id: pair.files.case for pair in chosen}
     report = Report(
         title=f"SAROS {evaluation.task}: {evaluation.predictions.name}",
@@ -118,7 +137,7 @@ def write_evaluation(
         scores=scores,
         pictures=_pictures(evaluation, chosen, scores, progress),
         settings={name: str(value) for name, value in asdict(evaluation).items()},
-        synthetic=is_synthetic(chosen),
+        synthetic=evaluated.synthetic,
         groups={
             "collection": group_means(scores, cases, lambda case: case.collection),
             "region": group_means(scores, cases, lambda case: case.anatomic_region),

@@ -1,5 +1,6 @@
 """The model card: what a network does, learned from and scored, and what it is not for."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -179,4 +180,5 @@ def _only_synthetic(model: Published) -> bool:
 
 
 def _told(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in hyperparameters.items() if value is not None}
+    plain = json.loads(json.dumps(dict(hyperparameters)))  # as they come back from config.json
+    return {name: value for name, value in plain.items() if value is not None}
