@@ -24,7 +24,7 @@ def write_pretrained(network: Any, folder: Path, config: dict[str, Any]) -> None
     (folder / "README.md").unlink(missing_ok=True)  # SMP's own card knows neither data nor licence
     path = folder / CONFIG
     whole = json.loads(path.read_text()) | {_CONFIG_KEY: config}
-    path.write_text(json.dumps(whole, indent=2, sort_keys=True) + "\n")
+    path.write_text(json.dumps(dict(sorted(whole.items())), indent=2) + "\n")
 
 
 def model_folder(name: str | Path) -> Path:
