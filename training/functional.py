@@ -154,9 +154,8 @@ def surface_dice_per_class(
     )
     within, whole = np.zeros((2, num_classes))
     for one, other in (pair, pair[::-1]):
-        missed = out_of_reach(one, other, ruler)
-        within += one.size_per_label(ruler, num_classes, without=missed)
-        whole += one.size_per_label(ruler, num_classes)
+        within += one.sizes(without=out_of_reach(one, other))
+        whole += one.sizes()
     return _ratio(torch.from_numpy(within), torch.from_numpy(whole))
 
 
@@ -181,7 +180,7 @@ def average_surface_distance_per_class(
         Shape (num_classes,), float64; NaN where a class is in neither map, infinite where it is
         in one of them only.
     """
-    ruler = ruler_of(spacing_mm, 0.0, protocol)
+    ruler = ruler_of(spacing_mm, math.inf, protocol)
     pair = both_surfaces(
         pred, target, ruler, num_classes, protocol, skip_background=not include_background
     )
@@ -189,12 +188,12 @@ def average_surface_distance_per_class(
     if protocol == "slice":
         slices = annotated_slices(comparable(pred, target, num_classes)[1])
         heights = slices.astype(np.float64) * spacing_mm[2]
-    total, whole = np.zeros((2, num_classes))
-    for one, other in (pair, pair[::-1]):
-        distances = nearest_mm(one, other, ruler, heights_mm=heights)
-        weighted = one.sizes(ruler) * distances
+    whole = pair[0].sizes() + pair[1].sizes()
+    total = np.zeros(num_classes)
+    elements = [one.elements() for one in pair]
+    for one, other in (elements, elements[::-1]):
+        weighted = one.sizes(ruler) * nearest_mm(one, other, ruler, heights_mm=heights)
         total += np.bincount(one.labels, weights=weighted, minlength=num_classes)
-        whole += one.size_per_label(ruler, num_classes)
     return _ratio(torch.from_numpy(total), torch.from_numpy(whole))
 
 

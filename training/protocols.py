@@ -10,7 +10,7 @@ from saros_hf.labels import IGNORE_INDEX
 
 from .label_maps import LabelMap, annotated_slices, as_labels, comparable, refuse_spacing
 from .ruler import Ruler
-from .surfaces import SurfaceElements, surface_elements
+from .surfaces import LabelSurfaces, label_surfaces
 
 SurfaceProtocol: TypeAlias = Literal["slice", "volume", "published"]
 SURFACE_PROTOCOLS: tuple[SurfaceProtocol, ...] = ("slice", "volume", "published")
@@ -46,7 +46,7 @@ def both_surfaces(
     protocol: SurfaceProtocol,
     *,
     skip_background: bool,
-) -> tuple[SurfaceElements, SurfaceElements]:
+) -> tuple[LabelSurfaces, LabelSurfaces]:
     """Return the surfaces of both maps under a protocol."""
     predicted, truth = comparable(pred, target, num_classes)
     kept = annotated_slices(truth)
@@ -61,10 +61,12 @@ def both_surfaces(
     box = _foreground(maps) if skip_background else (slice(None), slice(None))
     maps = [one[:, box[0], box[1]] for one in maps]
     if protocol != "slice":
-        maps = [_among_empty(one, kept, len(truth)) for one in maps]
-
+        # The background has a border along every empty slice, so that each of them counts.
+        can_skip = skip_background and ruler.rows is not None
+        longest = ruler.margin[0] if can_skip else len(truth)
+        maps = [_among_empty(one, kept, len(truth), longest) for one in maps]
     ours, theirs = (
-        surface_elements(one, ruler, num_classes=num_classes, skip_background=skip_background)
+        label_surfaces(one, ruler, num_classes=num_classes, skip_background=skip_background)
         for one in maps
     )
     return ours, theirs
@@ -80,9 +82,15 @@ def _foreground(maps: list[NDArray[np.uint8]]) -> tuple[slice, slice]:
 
 
 def _among_empty(
-    labels: NDArray[np.uint8], kept: NDArray[np.intp], depth: int
+    labels: NDArray[np.uint8], kept: NDArray[np.intp], depth: int, longest: int
 ) -> NDArray[np.uint8]:
-    """Return a volume with ``labels`` on the slices ``kept``, and background on all others."""
-    volume = np.zeros((depth, *labels.shape[1:]), np.uint8)
-    volume[kept] = labels
+    """Return a volume with ``labels`` on the slices ``kept`` and background on all others.
+
+    Of more than ``longest`` empty slices in a row, so many as nothing reaches across, the rest is
+    left out.
+    """
+    steps = np.minimum(np.diff(kept, prepend=-1, append=depth), longest + 1)
+    places = np.cumsum(steps) - 1
+    volume = np.zeros((int(places[-1]), *labels.shape[1:]), np.uint8)
+    volume[places[:-1]] = labels
     return volume

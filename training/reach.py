@@ -1,55 +1,72 @@
 """How far surfaces of two maps are from each other."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .ruler import Ruler
-from .surfaces import SurfaceElements, bit_of
+from .surfaces import Bits, LabelSurfaces, SurfaceElements
 
 _FAR_MM = 1e6
 
 
-def out_of_reach(
-    elements: SurfaceElements, others: SurfaceElements, ruler: Ruler
-) -> NDArray[np.intp]:
+def out_of_reach(surfaces: LabelSurfaces, others: LabelSurfaces) -> SurfaceElements:
     """Return the elements that have no surface of their label in the other map in reach.
 
-    Corners around are asked from near to far until every label has been found, so that maps
-    that agree cost little. Both maps have the same shape.
+    Both maps have the same shape and ruler.
     """
-    if ruler.offsets is None:
-        return np.flatnonzero(nearest_mm(elements, others, ruler) > ruler.tolerance_mm)
-    corners, wanted = _missed_corners(elements, others, ruler)
-    is_missed = np.zeros(len(elements.places), bool)
-    is_missed[corners] = True
-    candidates = np.flatnonzero(is_missed.take(elements.at))
-    missing = np.zeros_like(elements.bits)
-    missing[corners] = wanted
-    bits = bit_of(elements.labels.take(candidates), missing.dtype.type)
-    missed: NDArray[np.intp] = candidates[(missing.take(elements.at.take(candidates)) & bits) != 0]
-    return missed
+    ruler = surfaces.ruler
+    if ruler.rows is None:
+        elements = surfaces.elements()
+        distances = nearest_mm(elements, others.elements(), ruler)
+        return elements.take(np.flatnonzero(distances > ruler.tolerance_mm))
+    size = surfaces.bits[0].size
+    places, wanted = [np.zeros(0, np.intp)], [np.zeros(0, surfaces.bits.dtype)]
+    for k, near in _reached(others, surfaces.layers, ruler.rows):
+        missing = (surfaces.bits[k] & ~near).reshape(-1)
+        at = np.flatnonzero(missing != 0)
+        places.append(at + k * size)
+        wanted.append(missing.take(at))
+    return surfaces.elements(np.concatenate(places), np.concatenate(wanted))
 
 
-def _missed_corners(
-    elements: SurfaceElements, others: SurfaceElements, ruler: Ruler
-) -> tuple[NDArray[np.intp], NDArray[np.signedinteger]]:
-    """Return the corners where some label is out of reach, and the bits of these labels."""
-    grid = np.zeros(int(np.prod(others.shape)), others.bits.dtype)
-    grid[others.places] = others.bits
-    steps = [int(np.prod(elements.shape[axis + 1 :])) for axis in ruler.axes]
-    place, wanted = elements.places, elements.bits
-    corners: NDArray[np.intp] | None = None
-    for offset in ruler.offsets or ():
-        shift = sum(o * s for o, s in zip(offset, steps, strict=True))
-        there = grid.take(place + shift if shift else place)
-        wanted = wanted & np.invert(there, out=there)
-        left = np.flatnonzero(wanted)
-        place, wanted = place.take(left), wanted.take(left)
-        corners = left if corners is None else corners.take(left)
-        if not left.size:
-            break
-    return np.zeros(0, np.intp) if corners is None else corners, wanted
+def _reached(
+    surfaces: LabelSurfaces, layers: Iterable[int], rows: Sequence[tuple[int, int, int]]
+) -> Iterator[tuple[int, Bits]]:
+    """Yield for each of some layers which labels have an element in reach of each corner."""
+    _, margin, _ = surfaces.ruler.margin
+    # A corner is numbered as the lowest of its voxels, so that the first one lies in the margin.
+    first, last = margin - 1, surfaces.bits.shape[1] - margin
+    occupied = set(surfaces.layers)
+
+    @lru_cache(maxsize=2 * surfaces.ruler.margin[0] + 1)
+    def widened(k: int) -> list[Bits]:
+        return _widened(surfaces.bits[k], max(n for _, _, n in rows))
+
+    for k in layers:
+        near = np.zeros_like(surfaces.bits[k])
+        for above, aside, n in rows:
+            if k + above in occupied:
+                near[first:last] |= widened(k + above)[n][first + aside : last + aside]
+        yield k, near
+
+
+def _widened(plane: Bits, most: int) -> list[Bits]:
+    """Return a layer with each corner's labels spread along j by 0, 1, ... ``most`` steps.
+
+    What steps over the end of a row is margin.
+    """
+    flat = plane.reshape(-1)
+    spread = [flat]
+    for n in range(1, most + 1):
+        wider = spread[-1].copy()
+        wider[n:] |= flat[:-n]
+        wider[:-n] |= flat[n:]
+        spread.append(wider)
+    return [one.reshape(plane.shape) for one in spread]
 
 
 def nearest_mm(
@@ -72,10 +89,7 @@ def nearest_mm(
         (E,), infinite where there is nothing to measure to.
     """
     steps = np.array([*[_FAR_MM] * (3 - len(ruler.spacing_mm)), *ruler.spacing_mm])
-    ours, theirs = (
-        np.stack(np.unravel_index(one.places.take(one.at), one.shape), 1)
-        for one in (elements, others)
-    )
+    ours, theirs = elements.corners, others.corners
     distances = np.full(len(ours), np.inf)
     for label in np.intersect1d(elements.labels, others.labels):
         chosen = elements.labels == label

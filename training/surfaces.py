@@ -6,7 +6,7 @@ whose 2x2 (2x2x2) neighbouring voxels do not all agree. Which of them belong to 
 element's neighbour code, and a table gives the length or area that a code stands for.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -23,60 +23,91 @@ from .ruler import Ruler
 NO_LABEL = 255
 """What lies outside the array: it belongs to no label, not even to the background."""
 
-_Found: TypeAlias = tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.uint8]]
-"""Of elements, the row of their corner, the label and the code."""
+Bits: TypeAlias = NDArray[np.signedinteger]
+"""Sets of labels: bit l is set if label l is one of them."""
 
 _CODES = 256
 
 
 @dataclass(frozen=True, eq=False)
 class SurfaceElements:
-    """The surfaces of every label of a map, voxel corners numbered as its padded voxels are.
+    """Some surface elements, each of one label.
 
     Attributes:
-        shape: Of the padded map.
-        places: (N,) number of each corner where labels meet.
-        bits: (N,) whole number whose bit l is set if label l has an element there.
-        at: (E,) index into ``places`` of each element.
-        labels: (E,) its label.
-        codes: (E,) its neighbour code.
+        shape: Of the map with its margin.
+        places: (N,) number of the corner that an element sits at, see :class:`LabelSurfaces`.
+        labels: (N,) its label.
+        codes: (N,) its neighbour code.
     """
 
     shape: tuple[int, ...]
     places: NDArray[np.intp]
-    bits: NDArray[np.signedinteger]
-    at: NDArray[np.intp]
     labels: NDArray[np.uint8]
     codes: NDArray[np.uint8]
+
+    @property
+    def corners(self) -> NDArray[np.intp]:
+        """Return where each element is, (N, 3)."""
+        return np.stack(np.unravel_index(self.places, self.shape), 1)
 
     def sizes(self, ruler: Ruler) -> NDArray[np.float64]:
         """Return the length in mm or area in mm2 of each element."""
         return _tables(ruler.spacing_mm)[1][self.codes]
 
-    def size_per_label(
-        self, ruler: Ruler, num_classes: int, *, without: NDArray[np.intp] | None = None
-    ) -> NDArray[np.float64]:
-        """Return the summed size of each label's elements, all or ``without`` some."""
-        counts = self._count(num_classes)
-        if without is not None:
-            counts = counts - self._count(num_classes, without)
-        table = _tables(ruler.spacing_mm)[1]
-        # Counted before they are added up: exact, and the same in any order.
-        summed: NDArray[np.float64] = counts[:, : len(table)] @ table
-        return summed
+    def take(self, chosen: NDArray[np.intp]) -> "SurfaceElements":
+        """Return some of them."""
+        return SurfaceElements(
+            self.shape, self.places.take(chosen), self.labels.take(chosen), self.codes.take(chosen)
+        )
 
-    def _count(self, num_classes: int, chosen: NDArray[np.intp] | None = None) -> NDArray[np.intp]:
-        """Return how many elements each label has of each code."""
-        labels = self.labels if chosen is None else self.labels.take(chosen)
-        codes = self.codes if chosen is None else self.codes.take(chosen)
-        kinds = labels.astype(np.int16) * np.int16(_CODES) + codes
+    def count(self, num_classes: int) -> NDArray[np.intp]:
+        """Return how many there are of each label and code, (num_classes, 256)."""
+        kinds = self.labels.astype(np.int16) * np.int16(_CODES) + self.codes
         counts = np.bincount(kinds, minlength=num_classes * _CODES)
         return counts.reshape(num_classes, _CODES)
 
 
-def surface_elements(
+@dataclass(frozen=True, eq=False)
+class LabelSurfaces:
+    """The surfaces of every label of a map.
+
+    A corner has the number and the place of the lowest of the voxels around it.
+
+    Attributes:
+        voxels: (K, I, J) the map with a margin around it.
+        bits: (K, I, J) labels with an element at each corner.
+        layers: The k that have one.
+        counts: (num_classes, 256) how many elements there are of each label and code.
+        ruler: How they are measured.
+    """
+
+    voxels: NDArray[np.uint8]
+    bits: Bits
+    layers: tuple[int, ...]
+    counts: NDArray[np.intp]
+    ruler: Ruler
+
+    def sizes(self, *, without: SurfaceElements | None = None) -> NDArray[np.float64]:
+        """Return the summed size of each label's elements, all or all ``without`` some."""
+        counts, table = self.counts, _tables(self.ruler.spacing_mm)[1]
+        if without is not None:
+            counts = counts - without.count(len(counts))
+        # Counted before they are added up: exact, and the same in any order.
+        summed: NDArray[np.float64] = counts[:, : len(table)] @ table
+        return summed
+
+    def elements(
+        self, places: NDArray[np.intp] | None = None, wanted: Bits | None = None
+    ) -> SurfaceElements:
+        """Return all elements, or those at some corners, or of the labels wanted at each."""
+        places = np.flatnonzero(self.bits) if places is None else places
+        wanted = self.bits.take(places) if wanted is None else wanted
+        return _elements(self.voxels, self.ruler, places, wanted)
+
+
+def label_surfaces(
     labels: NDArray[np.uint8], ruler: Ruler, *, num_classes: int, skip_background: bool
-) -> SurfaceElements:
+) -> LabelSurfaces:
     """Return the surfaces of each label of a map.
 
     Args:
@@ -85,39 +116,106 @@ def surface_elements(
         num_classes: Labels that count are below it.
         skip_background: Leave out label 0.
     """
-    padded = np.pad(labels, [(n, n) for n in ruler.margin], constant_values=NO_LABEL)
-    steps = [int(np.prod(padded.shape[axis + 1 :])) for axis in ruler.axes]
-    weights = _tables(ruler.spacing_mm)[0]
-    around = [
-        (sum(o * s for o, s in zip(offset, steps, strict=True)), weight)
-        for offset, weight in zip(product((0, 1), repeat=len(steps)), weights, strict=True)
-    ]
-    counted = np.zeros(_CODES, bool)
-    counted[int(skip_background) : num_classes] = True
-    voxels = padded.ravel()
-    faces, edges = _mixed_corners(voxels, steps)
-    found = [*_at_edges(voxels, edges, around, counted)]
-    for at, label, code in _at_faces(voxels, faces, around, counted):
-        found.append((at + len(edges), label, code))
-    places = np.concatenate([edges, faces])
-    bits = np.zeros(len(places), bits_type(num_classes))
-    for at, label, _ in found:
-        bits[at] |= bit_of(label, bits.dtype.type)
-    at, label, code = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return SurfaceElements(padded.shape, places, bits, at, label, code)
+    voxels = np.pad(labels, [(n, n) for n in ruler.margin], constant_values=NO_LABEL)
+    sets = _sets(num_classes, skip_background=skip_background)
+    bits = np.zeros(voxels.shape, sets.dtype)
+    counts = np.zeros((num_classes, _CODES), np.intp)
+    layers, mixed = [], [np.zeros(0, np.intp)]
+    for k, layer in _layers(labels, voxels, sets, ruler):
+        bits[k].reshape(-1)[: layer.bits.size] = layer.bits
+        layers.append(k)
+        mixed.append(np.flatnonzero(layer.is_mixed) + k * voxels[0].size)
+        for code, faces in zip(_face_codes(ruler), layer.faces, strict=False):
+            counts[:, code] += _occurrences(faces, sets[:num_classes])
+    places = np.concatenate(mixed)
+    counts += _elements(voxels, ruler, places, bits.take(places)).count(num_classes)
+    return LabelSurfaces(voxels, bits, tuple(layers), counts, ruler)
 
 
-def _at_edges(
-    voxels: NDArray[np.uint8],
-    places: NDArray[np.intp],
-    around: Sequence[tuple[int, int]],
-    counted: NDArray[np.bool_],
-) -> Iterator[_Found]:
-    """Yield the elements at corners with any voxels around them."""
+@dataclass(frozen=True, eq=False)
+class _Squares:
+    """The 2x2 voxels around each corner of a slice.
+
+    Attributes:
+        some: (N,) labels that any of them has.
+        every: (N,) label that all of them have.
+        is_even: (N,) whether these are the same.
+    """
+
+    some: Bits
+    every: Bits
+    is_even: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """The corners in one slice, or between two.
+
+    Attributes:
+        bits: (N,) labels with an element.
+        is_mixed: (N,) whether there is one, faces left out.
+        faces: (N,) twice, the label of the even square below, and of the one above, where these
+            meet: nearly all of the surface of a slice that lies alone in an empty volume.
+    """
+
+    bits: Bits
+    is_mixed: NDArray[np.bool_]
+    faces: tuple[Bits, ...] = ()
+
+
+def _layers(
+    labels: NDArray[np.uint8], voxels: NDArray[np.uint8], sets: Bits, ruler: Ruler
+) -> Iterator[tuple[int, _Layer]]:
+    """Yield every layer that may have elements; one of them fits a processor's cache."""
+    first = ruler.margin[0]
+    empty = below = _squares(np.full_like(voxels[0], NO_LABEL), sets)
+    for k, plane in enumerate(voxels):
+        is_inside = 0 <= k - first < len(labels)
+        has_labels = is_inside and (sets[0] != 0 or labels[k - first].any())
+        above = _squares(plane, sets) if has_labels else empty
+        if len(ruler.axes) == 2 and above is not empty:
+            bits = above.some & ~above.every
+            yield k, _Layer(bits, bits != 0)
+        elif len(ruler.axes) == 3 and not (above is empty and below is empty):
+            yield k - 1, _between(below, above)
+        below = above
+
+
+def _squares(plane: NDArray[np.uint8], sets: Bits) -> _Squares:
+    """Return the squares of a padded slice; what wraps around its edges is padding."""
+    some = every = sets.take(plane.ravel())
+    for step in (plane.shape[1], 1):
+        some, every = some[:-step] | some[step:], every[:-step] & every[step:]
+    return _Squares(some, every, some == every)
+
+
+def _between(below: _Squares, above: _Squares) -> _Layer:
+    """Return the layer between the squares of two slices."""
+    bits = (below.some | above.some) & ~(below.every & above.every)
+    has_some, are_even = bits != 0, below.is_even & above.is_even
+    faces = has_some & are_even
+    return _Layer(bits, has_some & ~are_even, (below.some * faces, above.some * faces))
+
+
+def _occurrences(found: Bits, sets: Bits) -> NDArray[np.intp]:
+    """Return how often each of some sets of one label is found."""
+    present = np.bitwise_or.reduce(found)
+    # Quicker than a histogram, which widens all values eightfold first.
+    counts = [np.count_nonzero(found == one) if one & present else 0 for one in sets]
+    return np.array(counts, np.intp)
+
+
+def _elements(
+    voxels: NDArray[np.uint8], ruler: Ruler, places: NDArray[np.intp], wanted: Bits
+) -> SurfaceElements:
+    """Return the elements of the labels wanted at each of some corners."""
+    sets = _sets_of(wanted.dtype)
+    around = _around(voxels.shape, ruler)
     neighbours = [voxels.take(places + shift) for shift, _ in around]
+    found = []
     for n, own in enumerate(neighbours):
         # Each label of a corner is dealt with at the first of its voxels.
-        is_first = counted.take(own)
+        is_first = (sets.take(own) & wanted) != 0
         for earlier in neighbours[:n]:
             is_first &= own != earlier
         at = np.flatnonzero(is_first)
@@ -125,48 +223,25 @@ def _at_edges(
         code = np.full(len(at), around[n][1], np.uint8)
         for other, (_, weight) in zip(neighbours[n + 1 :], around[n + 1 :], strict=True):
             code += (other.take(at) == label) * np.uint8(weight)
-        yield at, label, code
+        found.append((places.take(at), label, code))
+    return SurfaceElements(
+        voxels.shape, *(np.concatenate(parts) for parts in zip(*found, strict=True))
+    )
 
 
-def _at_faces(
-    voxels: NDArray[np.uint8],
-    places: NDArray[np.intp],
-    around: Sequence[tuple[int, int]],
-    counted: NDArray[np.bool_],
-) -> Iterator[_Found]:
-    """Yield the elements at corners with one label below and another one above.
-
-    That is nearly all of the surface of slices that lie alone in an empty volume.
-    """
-    half = len(around) // 2
-    for side in (around[:half], around[half:]):
-        labels = voxels.take(places + side[0][0])
-        at = np.flatnonzero(counted.take(labels))
-        code = np.uint8(sum(weight for _, weight in side))
-        yield at, labels.take(at), np.full(len(at), code)
+def _around(shape: tuple[int, ...], ruler: Ruler) -> list[tuple[int, int]]:
+    """Return the steps from a corner to the voxels around it, and their weights in the code."""
+    steps = ruler.steps(shape)
+    offsets = product((0, 1), repeat=len(steps))
+    shifts = [sum(o * s for o, s in zip(offset, steps, strict=True)) for offset in offsets]
+    return list(zip(shifts, _tables(ruler.spacing_mm)[0], strict=True))
 
 
-def _mixed_corners(
-    voxels: NDArray[np.uint8], steps: Sequence[int]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the corners between two layers of one label each, and all others that are mixed.
-
-    Args:
-        voxels: A padded map in one dimension. What wraps around its edges is padding.
-        steps: From a voxel to the next along each axis.
-    """
-    lowest = highest = voxels
-    for step in steps[-2:]:
-        lowest = np.minimum(lowest[:-step], lowest[step:])
-        highest = np.maximum(highest[:-step], highest[step:])
-    is_even = lowest == highest
-    if len(steps) == 2:
-        return np.zeros(0, np.intp), np.flatnonzero(~is_even)
-    layer = steps[0]
-    both_even = is_even[:-layer] & is_even[layer:]
-    # Where both layers are even, what they hold is the lower extreme.
-    faces = both_even & (lowest[:-layer] != lowest[layer:])
-    return np.flatnonzero(faces), np.flatnonzero(~both_even)
+def _face_codes(ruler: Ruler) -> tuple[int, int]:
+    """Return the code of an even square below another one, and of the one above."""
+    weights = _tables(ruler.spacing_mm)[0]
+    half = len(weights) // 2
+    return sum(weights[:half]), sum(weights[half:])
 
 
 @lru_cache(maxsize=32)
@@ -181,17 +256,18 @@ def _tables(spacing_mm: tuple[float, ...]) -> tuple[tuple[int, ...], NDArray[np.
     return tuple(np.asarray(kernel).astype(int).ravel().tolist()), np.asarray(sizes)
 
 
-def bits_type(num_classes: int) -> type[np.signedinteger]:
-    """Return the smallest type with a bit for each label besides its sign."""
-    if num_classes < 16:
-        return np.int16
-    return np.int32 if num_classes < 32 else np.int64
+def _sets(num_classes: int, *, skip_background: bool) -> Bits:
+    """Return the set of each label alone, empty for those that do not count."""
+    kind = np.int16 if num_classes < 16 else np.int32 if num_classes < 32 else np.int64
+    sets = _sets_of(np.dtype(kind)).copy()
+    sets[num_classes:] = 0
+    sets[: int(skip_background)] = 0
+    return sets
 
 
-def bit_of(labels: NDArray[np.uint8], kind: type[np.signedinteger]) -> NDArray[np.signedinteger]:
-    """Return the bit that stands for each label."""
-    highest = np.iinfo(kind).bits - 2
-    bits: NDArray[np.signedinteger] = np.left_shift(
-        kind(1), np.minimum(np.arange(_CODES), highest).astype(kind)
-    )
-    return bits.take(labels)
+def _sets_of(kind: np.dtype[np.signedinteger]) -> Bits:
+    """Return the set of each label that has a bit besides the sign of this type."""
+    sets = np.zeros(_CODES, kind)
+    most = np.iinfo(kind).bits - 1
+    sets[:most] = np.left_shift(kind.type(1), np.arange(most, dtype=kind))
+    return sets
