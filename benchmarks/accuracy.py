@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saros_hf.labels import Task, display_name, labels, num_classes
+
 # Gone since numpy 2, and asked for by DeepMind's package.
 np.Inf = np.inf  # type: ignore[attr-defined]  # noqa: NPY201
 
-TASK = "body-regions"
 PEERS = {"nnU-Net for 1 GB": "nnUNetPlans_1GB", "nnU-Net": "nnUNetPlans"}
 """Its plan for a small GPU, whose steps are short, and its planner's default."""
 TOLERANCE_MM = 3.0
@@ -33,11 +34,13 @@ def main() -> None:
     add("--data", type=Path, help="folder in SAROS's format (default: phantoms made for this)")
     add("--out", type=Path, default=Path("accuracy"), help="where data and results are kept")
     add("--cases", type=int, default=36, help="phantoms of 512x512")
-    add("--minutes", type=float, nargs="+", default=[4, 12], help="budgets of both")
-    add("--ours-minutes", type=float, nargs="*", default=[0.8, 2.4], help="more budgets of ours")
+    add("--task", choices=("body-regions", "body-parts"), default="body-regions")
+    add("--minutes", type=float, nargs="+", default=[2, 6], help="budgets of both")
+    add("--ours-minutes", type=float, nargs="*", default=[0.4, 1.2], help="more budgets of ours")
     add("--seeds", type=int, nargs="+", default=[0, 1])
     add("--test-slices", type=int, default=8, help="annotated slices scored of each test case")
-    add("--recipe", type=Path, default=Path(__file__).with_name("accuracy_ours.json"))
+    add("--recipes", type=Path, nargs="+", default=[Path(__file__).with_name("ours.json")])
+    add("--without-peers", action="store_true", help="ours alone, to compare recipes")
     add("--run", nargs=3, metavar=("SYSTEM", "MINUTES", "SEED"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -47,15 +50,17 @@ def main() -> None:
     if options.data is None:
         options.data = options.out / "phantoms"
         phantoms(options.data, options.cases)
-    plan = [("ours", minutes) for minutes in (*options.ours_minutes, *options.minutes)]
-    plan += [(system, minutes) for system in PEERS for minutes in options.minutes]
+    ours = [str(recipe) for recipe in options.recipes]
+    plan = [(one, minutes) for one in ours for minutes in (*options.ours_minutes, *options.minutes)]
+    if not options.without_peers:
+        plan += [(system, minutes) for system in PEERS for minutes in options.minutes]
+    again = [sys.executable, __file__, "--data", str(options.data), "--out", str(options.out)]
+    again += ["--task", options.task, "--test-slices", str(options.test_slices)]
     for seed in options.seeds:
         for system, minutes in plan:
-            if not result_path(options.out, system, minutes, seed).is_file():
-                again = [sys.executable, __file__, "--data", str(options.data)]
-                again += ["--out", str(options.out), "--test-slices", str(options.test_slices)]
+            if not result_path(options, system, minutes, seed).is_file():
                 subprocess.run([*again, "--run", system, str(minutes), str(seed)], check=True)
-    show(options.out)
+    show(options)
 
 
 def phantoms(folder: Path, cases: int) -> None:
@@ -67,9 +72,9 @@ def phantoms(folder: Path, cases: int) -> None:
         simulate(folder, cases=cases, seed=2024, size=512, progress=report)
 
 
-def result_path(out: Path, system: str, minutes: float, seed: int) -> Path:
+def result_path(options: argparse.Namespace, system: str, minutes: float, seed: int) -> Path:
     """Return where the scores of a run are kept."""
-    return out / "results" / f"{system}_{minutes:g}_{seed}.json"
+    return options.out / options.task / f"{Path(system).stem}_{minutes:g}_{seed}.json"
 
 
 def run(options: argparse.Namespace, system: str, minutes: float, seed: int) -> None:
@@ -82,22 +87,22 @@ def run(options: argparse.Namespace, system: str, minutes: float, seed: int) -> 
     split: dict[str, list[Any]] = {"train": [], "validation": [], "test": []}
     for files in find_cases(options.data):
         split[split_of(files.case.fold)].append(files)
-    if system == "ours":
-        predict, told = train_ours(options, minutes, seed)
-    else:
+    if system in PEERS:
         predict, told = train_nnunet(options, split, minutes, PEERS[system])
+    else:
+        predict, told = train_ours(options, Path(system), minutes, seed)
     scores, began = [], time.perf_counter()
     for files in split["test"]:
-        mask = read_mask(files.mask(TASK), TASK).to_ras()
+        mask = read_mask(files.mask(options.task), options.task).to_ras()
         every = annotated_slices(mask.array)
         steps = np.linspace(0, len(every) - 1, min(options.test_slices, len(every)))
         chosen = [int(every[round(step)]) for step in steps]
         predicted = predict(read_image(files.image).to_ras(), chosen)
-        scores.append(score(predicted, mask.array[..., chosen], mask.spacing_mm))
+        scores.append(score(predicted, mask.array[..., chosen], mask.spacing_mm, options.task))
     told |= {"prediction_seconds": time.perf_counter() - began, "cases": len(scores)}
-    path = result_path(options.out, system, minutes, seed)
+    path = result_path(options, system, minutes, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    result = {"system": system, "minutes": minutes, "seed": seed, "told": told}
+    result = {"system": Path(system).stem, "minutes": minutes, "seed": seed, "told": told}
     dice, nsd = (np.array(one).tolist() for one in zip(*scores, strict=True))
     path.write_text(json.dumps(result | {"dice": dice, "nsd": nsd}))
     print(
@@ -106,9 +111,9 @@ def run(options: argparse.Namespace, system: str, minutes: float, seed: int) -> 
 
 
 def train_ours(
-    options: argparse.Namespace, minutes: float, seed: int
+    options: argparse.Namespace, path: Path, minutes: float, seed: int
 ) -> tuple[Any, dict[str, Any]]:
-    """Return what predicts slices, trained as the recipe says."""
+    """Return what predicts slices, trained as a recipe says."""
     import torch
     from lightning import Trainer, seed_everything
 
@@ -118,17 +123,17 @@ def train_ours(
     from training.module import SarosSegmenter
     from training.slicewise import predict_maps
 
-    recipe = json.loads(options.recipe.read_text())
+    recipe = json.loads(path.read_text())
     seed_everything(seed, verbose=False)
     data = SarosDataModule(
         options.data,
-        task=TASK,
+        task=options.task,
         cache_dir=options.out / "cache",
         patches_per_epoch=10**6,
         seed=seed,
         **recipe["data"],
     )
-    segmenter = SarosSegmenter(task=TASK, context=data.context, **recipe["model"])
+    segmenter = SarosSegmenter(task=options.task, context=data.context, **recipe["model"])
     trainer = Trainer(
         max_epochs=-1,
         max_time={"seconds": minutes * 60},
@@ -153,7 +158,7 @@ def train_ours(
             maps = predict_maps(
                 [segmenter.network], image, segmenter.spec, prediction, slices=slices
             )
-        return maps[TASK].array[..., slices]
+        return maps[options.task].array[..., slices]
 
     parameters = sum(one.numel() for one in segmenter.network.parameters())
     told = {"steps": trainer.global_step, "seconds": spent, "parameters": parameters}
@@ -167,19 +172,22 @@ def train_nnunet(
     import accuracy_nnunet as peer
 
     folder = (options.out / "nnunet").absolute()
-    peer.prepare(folder, split["train"], split["validation"])
-    predictor, told = peer.train(folder, minutes * 60, plans)
+    peer.prepare(folder, options.task, split["train"], split["validation"])
+    predictor, told = peer.train(folder, options.task, minutes * 60, plans)
     return lambda image, slices: peer.predict(predictor, image, slices), told
 
 
 def score(
-    predicted: NDArray[np.uint8], truth: NDArray[np.uint8], spacing_mm: tuple[float, ...]
+    predicted: NDArray[np.uint8],
+    truth: NDArray[np.uint8],
+    spacing_mm: tuple[float, ...],
+    task: Task,
 ) -> tuple[list[float], list[float]]:
     """Return Dice and NSD of each label by DeepMind's package; NaN where it is in neither."""
     import surface_distance as deepmind
 
     dices, nsds = [], []
-    for label in range(1, 14):
+    for label in range(1, num_classes(task)):
         ours, theirs = predicted == label, truth == label
         if not ours.any() and not theirs.any():
             dices.append(np.nan)
@@ -206,29 +214,28 @@ def macro(result: dict[str, Any]) -> tuple[float, float]:
     return float(values[0]), float(values[1])
 
 
-def show(out: Path) -> None:
+def show(options: argparse.Namespace) -> None:
     """Print a row per system and budget, then every label of the longest."""
-    results = [json.loads(path.read_text()) for path in sorted((out / "results").glob("*.json"))]
-    print(
-        "\n| system | minutes | seeds | Dice | NSD 3 mm, slice | steps |\n|---|---:|---:|---|---|---:|"
-    )
-    keys = sorted({(one["system"], one["minutes"]) for one in results})
-    for system, minutes in keys:
-        runs = [one for one in results if (one["system"], one["minutes"]) == (system, minutes)]
-        both = [spread([macro(one)[n] for one in runs]) for n in (0, 1)]
-        steps = statistics.median(one["told"]["steps"] for one in runs)
-        print(f"| {system} | {minutes:g} | {len(runs)} | {both[0]} | {both[1]} | {steps:g} |")
-    from saros_hf.labels import display_name, labels
-
+    folder = options.out / options.task
+    results = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    runs: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for one in results:
+        runs.setdefault((one["system"], one["minutes"]), []).append(one)
+    print("\n| system | minutes | seeds | Dice | NSD 3 mm, slice | steps |")
+    print("|---|---:|---:|---|---|---:|")
+    for (system, minutes), found in sorted(runs.items()):
+        both = [spread([macro(one)[n] for one in found]) for n in (0, 1)]
+        steps = statistics.median(one["told"]["steps"] for one in found)
+        print(f"| {system} | {minutes:g} | {len(found)} | {both[0]} | {both[1]} | {steps:g} |")
+    longest = dict(sorted(runs))
+    print(f"\n| label | {' | '.join(f'{s}, {m:g} min: Dice | NSD' for s, m in longest.items())} |")
+    print("|---|" + "---:|" * (2 * len(longest)))
     columns = []
-    for system in ("ours", "nnU-Net for 1 GB"):
-        longest = max((minutes for name, minutes in keys if name == system), default=0)
-        runs = [one for one in results if (one["system"], one["minutes"]) == (system, longest)]
+    for key in longest.items():
         for name in ("dice", "nsd"):
-            means = [np.nanmean(np.array(one[name]), axis=0) for one in runs]
+            means = [np.nanmean(np.array(one[name]), axis=0) for one in runs[key]]
             columns.append(np.mean(means, axis=0))
-    print("\n| label | ours Dice | NSD | nnU-Net Dice | NSD |\n|---|---:|---:|---:|---:|")
-    for row, label in enumerate(labels(TASK)[1:]):
+    for row, label in enumerate(labels(options.task)[1:]):
         print(f"| {display_name(label)} | " + " | ".join(f"{c[row]:.3f}" for c in columns) + " |")
 
 

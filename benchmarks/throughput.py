@@ -1,8 +1,8 @@
 """Training images and predicted slices a second, ours and nnU-Net's 2-D configuration.
 
-One image is 512x512. Ours trains as the recipe of accuracy.py says but on whole slices, nnU-Net as its
-plan says; both on the same phantoms, on a GPU if there is one. Run accuracy.py first: it leaves phantoms
-and nnU-Net's preprocessed data in its --out. Needs nnunetv2 besides this package.
+One image is 512x512. Ours trains as benchmarks/ours.json says but on whole slices, through Lightning;
+nnU-Net as its plan says; both on the same phantoms, on a GPU if there is one. Run accuracy.py first: it
+leaves phantoms and nnU-Net's preprocessed data in its --out. Needs nnunetv2 besides this package.
 """
 
 import argparse
@@ -10,13 +10,15 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import accuracy_nnunet as peer
 import numpy as np
 import torch
+from lightning import Callback, Trainer
+from torch.utils.flop_counter import FlopCounterMode
 
 from saros_hf.case_files import find_cases
 from saros_hf.nifti import read_image
@@ -29,7 +31,40 @@ from training.slicewise import predict_maps
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 BF16 = torch.autocast(DEVICE.type, torch.bfloat16, enabled=best_precision() == "bf16-mixed")
+WARM_UP = 2
 WHOLE_BODY = 400
+
+
+class Resident(SarosDataModule):
+    """One batch, as the loader gives it, again and again."""
+
+    def train_dataloader(self) -> Any:
+        """Return many times the first batch, on the device already."""
+        batch = next(iter(super().train_dataloader())).to(DEVICE)
+        return [batch] * 10_000
+
+
+class StepTimes(Callback):
+    """Notes how long each step takes, and how much of that passes before it has its batch."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.waits: list[float] = []
+        self._ended = 0.0
+
+    def on_train_batch_start(self, *_: object) -> None:
+        """Note the wait for the batch, its way to the device and augmentation there."""
+        synchronise()
+        self._ready = time.perf_counter()
+
+    def on_train_batch_end(self, *_: object) -> None:
+        """Note the whole step."""
+        synchronise()
+        now = time.perf_counter()
+        if self._ended:
+            self.seconds.append(now - self._ended)
+            self.waits.append((self._ready - self._ended) / self.seconds[-1])
+        self._ended = now
 
 
 def main() -> None:
@@ -38,58 +73,80 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("accuracy"), help="--out of accuracy.py")
     parser.add_argument("--steps", type=int, default=6, help="timed steps of each kind")
     parser.add_argument("--batch-size", type=int, default=4, help="of ours, in training")
+    parser.add_argument("--workers", type=int, default=0, help="of ours; 2 beside a GPU")
     options = parser.parse_args()
-    recipe = json.loads(Path(__file__).with_name("accuracy_ours.json").read_text())
-    segmenter, loader = ours(options, recipe)
-    train_ours(segmenter, loader, options.steps)
+    recipe = json.loads(Path(__file__).with_name("ours.json").read_text())
+    segmenter = train_ours(options, recipe)
     image = whole_body(options.out / "phantoms")
-    predict_ours(segmenter.eval(), image)
+    predict_ours(segmenter.to(DEVICE).eval(), image)
     nnunet(options, image)
 
 
-def ours(options: argparse.Namespace, recipe: dict[str, Any]) -> tuple[SarosSegmenter, Any]:
-    """Return our network and its stream of whole slices."""
-    settings = recipe["data"] | {"patch_size": (512, 512), "batch_size": options.batch_size}
-    data = SarosDataModule(
-        options.out / "phantoms",
-        patches_per_epoch=10**6,
-        cache_dir=options.out / "cache",
-        **settings,
-    )
-    data.setup("fit")
-    segmenter = SarosSegmenter(context=data.context, **recipe["model"]).to(DEVICE)
-
-    def stream() -> Any:
-        for batch in data.train_dataloader():
-            yield data.on_after_batch_transfer(batch.to(DEVICE), 0)
-
-    return segmenter, stream()
-
-
-def train_ours(segmenter: SarosSegmenter, batches: Any, steps: int) -> None:
-    """Time steps of training, and in them the wait for data."""
-    optimizer = torch.optim.AdamW(segmenter.parameters(), 1e-3)
-    waits, times, count = [], [], 0
-    for step in range(steps + 2):
-        began = time.perf_counter()
-        batch = next(batches)
-        synchronise()
-        ready = time.perf_counter()
-        with BF16:
-            images = batch.image.contiguous(memory_format=torch.channels_last)
-            loss = segmenter.loss(segmenter(images, batch.position), batch.masks)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        synchronise()
-        if step >= 2:  # the first are warm-up
-            times.append(time.perf_counter() - began)
-            waits.append((ready - began) / times[-1])
-        count = len(batch.image)
+def train_ours(options: argparse.Namespace, recipe: dict[str, Any]) -> SarosSegmenter:
+    """Time steps with the loader, and beside them steps on one batch that is there already."""
+    settings = recipe["data"] | {
+        "patch_size": (512, 512),
+        "batch_size": options.batch_size,
+        "num_workers": options.workers,
+        "patches_per_epoch": 10**6,
+        "cache_dir": options.out / "cache",
+    }
+    times = {}
+    for kind in (SarosDataModule, Resident):
+        data = kind(options.out / "phantoms", **settings)
+        segmenter = SarosSegmenter(context=data.context, **recipe["model"])
+        steps = StepTimes()
+        trainer = Trainer(
+            max_steps=options.steps + WARM_UP,
+            precision=best_precision(),
+            devices=1,
+            gradient_clip_val=1.0,
+            logger=False,
+            callbacks=[steps],
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            limit_val_batches=0,
+        )
+        trainer.fit(segmenter, datamodule=data)
+        times[kind] = steps.seconds[WARM_UP - 1 :]
+        if kind is SarosDataModule:
+            waits = steps.waits[WARM_UP - 1 :]
     size = sum(one.numel() for one in segmenter.network.parameters()) / 1e6
-    told = told_rate([count / one for one in times])
-    print(f"train ours ({size:.0f} M parameters, batch {count}): {told} images/s")
-    print(f"  share of a step spent on data: {statistics.median(waits):.2f}")
+    rates = [options.batch_size / one for one in times[SarosDataModule]]
+    print(
+        f"train ours ({size:.0f} M parameters, batch {options.batch_size}): {told(rates)} images/s"
+    )
+    print(f"  share of a step before it has its batch, augmented: {told(waits)}")
+    loader, resident = (statistics.median(times[kind]) for kind in (SarosDataModule, Resident))
+    print(
+        f"  step with the loader / with a resident batch, both augmented: {loader / resident:.3f}"
+    )
+    print(
+        f"  share of the speed of a bare bfloat16 product: {utilisation(segmenter, loader, options):.2f}"
+    )
+    return segmenter
+
+
+def utilisation(segmenter: SarosSegmenter, seconds: float, options: argparse.Namespace) -> float:
+    """Return the operations a second of a step over those of a large bfloat16 matrix product."""
+    segmenter = segmenter.to(DEVICE).train()
+    shape = (options.batch_size, segmenter.spec.channels, 512, 512)
+    images = torch.zeros(shape, device=DEVICE)
+    with FlopCounterMode(display=False) as counter:
+        segmenter.network(images).sum().backward()
+    size = 8192 if DEVICE.type == "cuda" else 2048
+    one = torch.randn(size, size, device=DEVICE, dtype=torch.bfloat16)
+
+    def product() -> float:
+        began = time.perf_counter()
+        for _ in range(4):
+            one @ one
+        synchronise()
+        return (time.perf_counter() - began) / 4
+
+    bare = 2 * size**3 / min(repeated(product, 5))
+    return counter.get_total_flops() / seconds / bare
 
 
 def predict_ours(segmenter: SarosSegmenter, image: Volume) -> None:
@@ -104,17 +161,19 @@ def predict_ours(segmenter: SarosSegmenter, image: Volume) -> None:
                 )
             times.append(time.perf_counter() - began)
         rates = [WHOLE_BODY / one for one in times]
-        print(f"predict ours, mirror {mirror}: {told_rate(rates)} slices/s, {min(times):.0f} s")
+        print(f"predict ours, mirror {mirror}: {told(rates)} slices/s, {min(times):.0f} s")
 
 
 def nnunet(options: argparse.Namespace, image: Volume) -> None:
     """Time nnU-Net's steps and its prediction, mirrored four ways as it does by default."""
     seconds = 30.0 if DEVICE.type == "cuda" else 150.0
-    predictor, told = peer.train((options.out / "nnunet").absolute(), seconds, "nnUNetPlans")
-    images = told["batch_size"] * np.prod(told["patch_size"]) / 512**2
-    rate = told["steps"] * images / told["seconds"]
-    size = told["parameters"] / 1e6
-    print(f"train nnU-Net ({size:.0f} M, batch {told['batch_size']}): {rate:.2f} images/s")
+    folder = (options.out / "nnunet").absolute()
+    predictor, run = peer.train(folder, "body-regions", seconds, "nnUNetPlans")
+    images = run["batch_size"] * np.prod(run["patch_size"]) / 512**2
+    rate = run["steps"] * images / run["seconds"]
+    size = run["parameters"] / 1e6
+    print(f"train nnU-Net ({size:.0f} M, batch {run['batch_size']}): {rate:.2f} images/s")
+    print(f"  share of a step before it has its batch: {run['waiting']:.2f}")
     few = list(range(8))
     for mirrored in (False, True):
         predictor.use_mirroring = mirrored
@@ -127,7 +186,7 @@ def nnunet(options: argparse.Namespace, image: Volume) -> None:
         rates = [len(few) / one for one in repeated(once, 2)]
         whole = WHOLE_BODY / max(rates)
         print(
-            f"predict nnU-Net, mirror {mirrored}: {told_rate(rates)} slices/s, "
+            f"predict nnU-Net, mirror {mirrored}: {told(rates)} slices/s, "
             f"{whole:.0f} s for {WHOLE_BODY} by extrapolation from {len(few)}"
         )
 
@@ -147,9 +206,9 @@ def repeated(once: Callable[[], float], times: int) -> list[float]:
     return [once() for _ in range(times)]
 
 
-def told_rate(rates: list[float]) -> str:
+def told(values: Sequence[float]) -> str:
     """Return median and range."""
-    return f"{statistics.median(rates):.3g} ({min(rates):.3g}-{max(rates):.3g})"
+    return f"{statistics.median(values):.3g} ({min(values):.3g}-{max(values):.3g})"
 
 
 def synchronise() -> None:
