@@ -60,6 +60,15 @@ def test_case_files_and_case_folders_are_found_alike(predictions: Path, tmp_path
         find_predictions(tmp_path / "nowhere", TASK)
 
 
+def test_the_other_tasks_map_is_no_prediction(tmp_path: Path) -> None:
+    for name in ("case_000/body-parts.nii.gz", "case_000/image.nii.gz", "case_001/mine.nii"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_predictions(tmp_path, TASK) == {"case_001": tmp_path / "case_001" / "mine.nii"}
+    parts = find_predictions(tmp_path, "body-parts")
+    assert parts["case_000"] == tmp_path / "case_000" / "body-parts.nii.gz"
+
+
 def test_a_missing_prediction_is_an_error_or_counts_as_empty(
     phantoms: Path, predictions: Path, tmp_path: Path
 ) -> None:
