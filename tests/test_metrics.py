@@ -13,8 +13,10 @@ from torch import Tensor, distributed, multiprocessing
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
+from training.cases import CaseBatch
 from training.functional import dice_per_class, surface_dice_per_class
 from training.metrics import NormalizedSurfaceDice, SparseDice
+from training.stage_scores import StageScores
 
 Case = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 SPACING = (1.0, 1.5, 5.0)
@@ -212,6 +214,20 @@ def test_a_collection_keeps_protocols_and_tolerances_apart() -> None:
 def test_options_of_torchmetrics_are_passed_on() -> None:
     assert not SparseDice(5, sync_on_compute=False).sync_on_compute
     assert not NormalizedSurfaceDice(5, compute_with_cache=False).compute_with_cache
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_validation_case_without_a_map_counts_for_the_other_task_only(counted: bool) -> None:
+    """SparseDice refuses a map of nothing but 255; some cases have no body parts."""
+    masks = {"body-regions": torch.ones(2, 6, 7, dtype=torch.uint8)}
+    masks["body-parts"] = torch.full_like(masks["body-regions"], 255)
+    image, position = torch.zeros(2, 1, 6, 7), torch.zeros(2, 2)
+    batch = CaseBatch("case_000", image, masks, position, SPACING, counted=counted)
+    scores = StageScores(("body-regions", "body-parts"))
+    scores.update(batch, dict.fromkeys(masks, masks["body-regions"]), surfaces=True)
+    for kind in (scores.dice, scores.nsd):
+        assert kind["body-regions"].cases.sum() == counted
+        assert kind["body-parts"].cases.sum() == 0
 
 
 @pytest.mark.parametrize("metric", [SparseDice(5), NormalizedSurfaceDice(5)])

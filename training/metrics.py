@@ -87,7 +87,10 @@ class SparseDice(_MeanPerClass):
     """
 
     def update(self, pred: LabelMap, target: LabelMap) -> None:
-        """Add one case; see :func:`training.functional.dice_per_class`."""
+        """Add one case; see :func:`training.functional.dice_per_class`.
+
+        A case without any annotation is an error, as it would be for a surface score: leave it out.
+        """
         self._add(dice_per_class(pred, target, num_classes=self.num_classes))
 
 
