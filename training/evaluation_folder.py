@@ -17,7 +17,7 @@ from .example import Example, median_case, read_example, write_example
 from .pairs import Evaluation, Pair, without_truth
 from .report import Picture, Report, case_picture, write_report
 from .scores import Score, read_metrics, write_metrics
-from .summary import as_json, case_means, group_means, worst_cases
+from .summary import as_json, dice_and_nsd, group_means, worst_cases
 
 MOST_PICTURES = 10
 METRICS, SUMMARY = "metrics.csv", "summary.json"
@@ -186,7 +186,7 @@ def _example(
     """Return the median case among those that may be shown to anybody, or what is wrong."""
     by_id = {pair.case_id: pair for pair in chosen}
     cases = {case_id: pair.files.case for case_id, pair in by_id.items()}
-    means = case_means(scores)
+    means = dice_and_nsd(scores)
     showable = [case_id for case_id, pair in by_id.items() if _can_show(pair)]
     middle = median_case(means, cases, showable)
     if middle is None:
