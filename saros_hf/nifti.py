@@ -102,6 +102,31 @@ def read_mask(path: Path, task: Task) -> Volume:
     return Volume(array.astype(np.uint8, copy=False), affine)
 
 
+def read_labels(path: Path) -> Volume:
+    """Return whole numbers as they are, in the orientation they are stored in.
+
+    For predictions, which may say anything where nobody annotated.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UnreadableFileError: It is no NIfTI file, is cut short, or is not 3-D.
+        UnknownLabelError: It holds fractions.
+    """
+    array, affine = _voxels(path)
+    if array.dtype.kind in "iu":
+        return Volume(array, affine)
+    with np.errstate(invalid="ignore"):
+        whole = array.astype(np.int32) if array.dtype.kind == "f" else np.zeros(0, np.int32)
+    if not np.array_equal(whole, array):
+        raise UnknownLabelError(
+            path,
+            found=f"voxels of type {array.dtype} that are no whole numbers",
+            expected="a label map",
+            remedy="Of probabilities take the label with the highest one.",
+        )
+    return Volume(whole, affine)
+
+
 def write_volume(path: Path, volume: Volume, *, description: str = "") -> None:
     """Write ``volume`` in its own dtype and orientation, whole or not at all.
 

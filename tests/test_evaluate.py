@@ -1,4 +1,6 @@
 import json
+import multiprocessing
+import re
 import shutil
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from saros_hf.folds import split_of
 from saros_hf.nifti import read_mask, write_volume
 from saros_hf.volume import Volume
 from training.cli import main
-from training.evaluate import Evaluation, evaluate, pairs
+from training.evaluate import evaluate
+from training.pairs import Evaluation, pairs
 from training.predictions import find_predictions
 from training.scores import read_metrics
 from training.summary import group_means, label_means, worst_cases
@@ -60,6 +63,15 @@ def test_case_files_and_case_folders_are_found_alike(predictions: Path, tmp_path
         find_predictions(tmp_path / "nowhere", TASK)
 
 
+def test_the_other_tasks_map_is_no_prediction(tmp_path: Path) -> None:
+    for name in ("case_000/body-parts.nii.gz", "case_000/image.nii.gz", "case_001/mine.nii"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_predictions(tmp_path, TASK) == {"case_001": tmp_path / "case_001" / "mine.nii"}
+    parts = find_predictions(tmp_path, "body-parts")
+    assert parts["case_000"] == tmp_path / "case_000" / "body-parts.nii.gz"
+
+
 def test_a_missing_prediction_is_an_error_or_counts_as_empty(
     phantoms: Path, predictions: Path, tmp_path: Path
 ) -> None:
@@ -103,16 +115,34 @@ def test_a_second_run_takes_up_what_the_first_has_scored(
     assert repr(run(evaluation, tmp_path / "out")) != repr(first)
 
 
-def test_one_broken_prediction_does_not_stop_the_others(
+def test_broken_predictions_are_all_named_and_do_not_stop_the_others(
     phantoms: Path, predictions: Path, tmp_path: Path
 ) -> None:
-    path = next(iter(find_predictions(predictions, TASK).values()))
-    write_volume(path, Volume(np.zeros((3, 3, 3), np.uint8), np.eye(4)))
-    evaluation = Evaluation(phantoms, predictions, TASK)
-    with pytest.raises(GridMismatchError, match=r"case_\d+, prediction: found"):
+    (first, one), (second, other) = find_predictions(predictions, TASK).items()
+    for path in (one, other):
+        write_volume(path, Volume(np.zeros((3, 3, 3), np.uint8), np.eye(4)))
+    evaluation = Evaluation(phantoms, predictions, TASK, split="all", allow_missing=True)
+    with pytest.raises(GridMismatchError, match=r"case_\d+, prediction: found") as error:
         run(evaluation, tmp_path / "out")
+    assert {first, second} <= set(re.findall(r"case_\d+", str(error.value)))
     done = list((tmp_path / "out" / "cases").iterdir())
-    assert len(done) == len(pairs(evaluation)) - 1
+    assert len(done) == len(pairs(evaluation)) - 2
+
+
+def test_a_worker_killed_from_outside_is_told_in_one_line_and_costs_no_case(
+    phantoms: Path, predictions: Path, tmp_path: Path
+) -> None:
+    evaluation = Evaluation(phantoms, predictions, TASK, split="all", allow_missing=True)
+
+    def kill_after_the_first(done: int, _: int) -> None:
+        if done:
+            for process in multiprocessing.active_children():
+                process.kill()
+
+    with pytest.raises(UsageError, match=r"--jobs: found that one of 1 .*memory.*are kept"):
+        run(evaluation, tmp_path / "out", jobs=1, progress=kill_after_the_first)
+    kept = list((tmp_path / "out" / "cases").iterdir())
+    assert 1 <= len(kept) < len(pairs(evaluation))
 
 
 def test_predictions_in_another_orientation_score_the_same(

@@ -105,7 +105,7 @@ def test_errors_name_the_case() -> None:
     pred, truth = torso_and_head()
     with pytest.raises(UnknownLabelError, match=r"^case_7, prediction: .* to 9 .*expected 0 to 6"):
         score_case("case_7", volume(np.full_like(pred.array, 9)), truth, "body-parts")
-    with pytest.raises(UsageError, match=r"^case_7, target: found no annotated slice"):
+    with pytest.raises(UsageError, match=r"^case_7, target: found no annotated voxel"):
         score_case("case_7", pred, volume(np.full_like(truth.array, 255)), "body-parts")
 
 

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,10 +60,6 @@ def test_dice_is_zero_for_a_class_in_one_map_only() -> None:
     dice = dice_per_class(np.array([0, 1, 0, 0]), np.array([0, 0, 2, 0]), num_classes=4)
     assert dice.tolist()[:3] == [2 * 2 / 6, 0.0, 0.0]
     assert dice[3].isnan()
-
-
-def test_dice_without_annotation_is_nan() -> None:
-    assert dice_per_class(np.zeros((2, 2), int), np.full((2, 2), 255)).isnan().all()
 
 
 def test_dice_counts_big_maps_exactly() -> None:
@@ -311,11 +308,32 @@ def test_refuses_maps_that_cannot_be_compared(score: Callable[..., torch.Tensor]
         score(pred.astype(int) - 1, target, num_classes=2)
     with pytest.raises(UsageError, match="argmax"):
         score(pred.astype(np.float32), target, num_classes=2)
+    with pytest.raises(UsageError, match="prediction: found labels of type float64"):
+        score([[[0.0, 1.0]]], [[[0, 1]]], num_classes=2)
     with pytest.raises(UsageError, match="bfloat16"):
         score(torch.zeros(12, 16, 1, dtype=torch.bfloat16), target, num_classes=2)
 
 
-def test_surface_dice_refuses_a_case_without_annotation() -> None:
+@pytest.mark.parametrize(
+    "score",
+    [
+        dice_per_class,
+        precision_per_class,
+        recall_per_class,
+        partial(volume_difference_per_class, spacing_mm=(1.0, 1.0, 5.0)),
+        nsd,
+        distance,
+    ],
+)
+@pytest.mark.parametrize("shape", [(4, 4, 2), (0, 4, 0)])
+def test_every_score_refuses_a_case_without_annotation(
+    score: Callable[..., torch.Tensor], shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(UsageError, match=r"^target: found no annotated (voxel|slice)"):
+        score(np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8), num_classes=2)
+
+
+def test_surface_dice_refuses_a_case_without_a_whole_slice() -> None:
     pred, target = squares(0)
     target[0, 0] = 255
     with pytest.raises(UsageError, match="no annotated slice"):

@@ -7,8 +7,18 @@ from training.intervals import bootstrap
 def test_the_mean_leaves_out_cases_without_a_value() -> None:
     labels, macro = bootstrap(np.array([[0.2, np.nan], [0.4, np.nan], [0.6, 1.0]]))
     assert labels[0].mean == pytest.approx(0.4)
-    assert (labels[1].mean, labels[1].low, labels[1].high) == (1.0, 1.0, 1.0)
+    assert labels[1].mean == 1.0
     assert macro.mean == pytest.approx(0.7)
+
+
+def test_a_single_case_has_no_interval() -> None:
+    (one, other), macro = bootstrap(np.array([[0.2, np.nan], [0.4, 0.9]]))
+    assert (one.low, one.high) == (0.2, 0.4)
+    assert np.isnan([other.low, other.high]).all()
+    assert macro.low < macro.mean < macro.high
+    (alone,), whole = bootstrap(np.array([[0.9], [np.nan]]))
+    assert alone.mean == whole.mean == 0.9
+    assert np.isnan([alone.low, alone.high, whole.low, whole.high]).all()
 
 
 def test_an_interval_covers_as_often_as_it_says() -> None:

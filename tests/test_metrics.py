@@ -11,9 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed, multiprocessing
 from torch.utils.data import DataLoader
+from torchmetrics import MetricCollection
 
+from training.cases import CaseBatch
 from training.functional import dice_per_class, surface_dice_per_class
 from training.metrics import NormalizedSurfaceDice, SparseDice
+from training.stage_scores import StageScores
 
 Case = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 SPACING = (1.0, 1.5, 5.0)
@@ -174,8 +177,6 @@ def test_processes_with_unequal_shares_give_the_same_bits_as_one(
 def test_a_saved_state_goes_on_where_it_was() -> None:
     first, second, third = cases(3)
     whole, begun, resumed = SparseDice(5), SparseDice(5), SparseDice(5)
-    for metric in (begun, resumed):
-        metric.persistent(True)
     for case in (first, second, third):
         whole.update(*case)
     begun.update(*first)
@@ -183,6 +184,50 @@ def test_a_saved_state_goes_on_where_it_was() -> None:
     resumed.load_state_dict(begun.state_dict())
     resumed.update(*third)
     assert torch.equal(resumed.compute().nan_to_num(-1), whole.compute().nan_to_num(-1))
+
+
+def test_a_state_is_not_resumed_as_that_of_another_score() -> None:
+    state = NormalizedSurfaceDice(5, tolerance_mm=1.5).state_dict()
+    NormalizedSurfaceDice(5, tolerance_mm=1.5).load_state_dict(state)
+    for other in (NormalizedSurfaceDice(5), NormalizedSurfaceDice(5, 1.5, "volume")):
+        with pytest.raises(RuntimeError, match="Unexpected key"):
+            other.load_state_dict(state)
+
+
+def test_a_collection_keeps_protocols_and_tolerances_apart() -> None:
+    """The first case scores 1 by all of them, which torchmetrics takes for one metric."""
+    settings = [("slice", 3.0), ("slice", 1.0), ("volume", 1.0), ("published", 1.0)]
+    alone = {f"{p}_{t:.0f}": NormalizedSurfaceDice(5, t, p) for p, t in settings}
+    together = MetricCollection({name: metric.clone() for name, metric in alone.items()})
+    (_, same), other = cases(2)
+    same[same == 255] = 0
+    for pred, target in ((same, same), other):
+        together.update(pred, target, SPACING)
+        for metric in alone.values():
+            metric.update(pred, target, SPACING)
+    found = together.compute()
+    for name, metric in alone.items():
+        assert torch.equal(found[name].nan_to_num(-1), metric.compute().nan_to_num(-1))
+    assert len({found[name][1].item() for name in alone}) == len(alone)
+
+
+def test_options_of_torchmetrics_are_passed_on() -> None:
+    assert not SparseDice(5, sync_on_compute=False).sync_on_compute
+    assert not NormalizedSurfaceDice(5, compute_with_cache=False).compute_with_cache
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_validation_case_without_a_map_counts_for_the_other_task_only(counted: bool) -> None:
+    """SparseDice refuses a map of nothing but 255; some cases have no body parts."""
+    masks = {"body-regions": torch.ones(2, 6, 7, dtype=torch.uint8)}
+    masks["body-parts"] = torch.full_like(masks["body-regions"], 255)
+    image, position = torch.zeros(2, 1, 6, 7), torch.zeros(2, 2)
+    batch = CaseBatch("case_000", image, masks, position, SPACING, counted=counted)
+    scores = StageScores(("body-regions", "body-parts"))
+    scores.update(batch, dict.fromkeys(masks, masks["body-regions"]), surfaces=True)
+    for kind in (scores.dice, scores.nsd):
+        assert kind["body-regions"].cases.sum() == counted
+        assert kind["body-parts"].cases.sum() == 0
 
 
 @pytest.mark.parametrize("metric", [SparseDice(5), NormalizedSurfaceDice(5)])

@@ -15,6 +15,7 @@ from saros_hf.errors import (
 from saros_hf.nifti import (
     read_grid,
     read_image,
+    read_labels,
     read_mask,
     refuse_cut_short,
     write_volume,
@@ -103,3 +104,26 @@ def test_an_unknown_label_is_named(tmp_path: Path) -> None:
     assert read_mask(path, "body-regions").array.max() == 255
     with pytest.raises(UnknownLabelError, match=r"body-parts\.nii\.gz: found label 7, expected"):
         read_mask(path, "body-parts")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32, np.float64])
+def test_labels_are_read_as_the_whole_numbers_they_are(tmp_path: Path, kind: type) -> None:
+    labels = np.array([[[0, 13, 200]]], kind)
+    nib.save(nib.Nifti1Image(labels, LPS), tmp_path / "labels.nii.gz")
+    back = read_labels(tmp_path / "labels.nii.gz").array
+    assert back.dtype.kind in "iu"
+    assert back.tolist() == [[[0, 13, 200]]]
+
+
+@pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 1e30])
+def test_probabilities_are_no_labels(tmp_path: Path, value: float) -> None:
+    nib.save(nib.Nifti1Image(np.full((2, 2, 2), value), LPS), tmp_path / "labels.nii.gz")
+    with pytest.raises(UnknownLabelError, match="float64 that are no whole numbers"):
+        read_labels(tmp_path / "labels.nii.gz")
+
+
+def test_colours_are_no_labels(tmp_path: Path) -> None:
+    rgb = np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(rgb, LPS), tmp_path / "labels.nii.gz")
+    with pytest.raises(UnknownLabelError, match="no whole numbers"):
+        read_labels(tmp_path / "labels.nii.gz")

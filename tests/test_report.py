@@ -47,7 +47,7 @@ def test_rows_hold_the_means_over_cases_that_have_a_score() -> None:
     # 0.8 and 0.6: mean 0.7, and no resample of the two leaves [0.6, 0.8]; halves for NSD.
     assert (muscle.dice, muscle.nsd) == ("0.700 (0.600-0.800)", "0.350 (0.300-0.400)")
     assert (muscle.cases, muscle.paper_dice) == (2, "0.971")
-    assert (rows["Brain"].dice, rows["Brain"].in_truth) == ("0.900 (0.900-0.900)", 1)
+    assert (rows["Brain"].dice, rows["Brain"].in_truth) == ("0.900 (-)", 1)
     assert rows["Average"].dice.startswith("0.800 (")
 
 
@@ -59,6 +59,8 @@ def test_pictures_show_the_patient_from_the_feet() -> None:
     assert _cut(ras, Plane(2, 0))[0, 0] == 999  # right on the left, anterior on top
     assert _cut(ras, Plane(1, 15))[-1, 0] == 999  # coronal: lowest at the bottom
     assert _cut(ras, Plane(0, 19))[-1, 0] == 999  # sagittal: nose on the left
+    # A copy of a whole CT for each of a picture's 40 cuts took 12 s.
+    assert np.shares_memory(_cut(ras, Plane(1, 15)), marked)
 
 
 def test_planes_are_chosen_within_the_body() -> None:
@@ -72,6 +74,17 @@ def test_overlay_is_a_png_for_any_orientation(orientation: str) -> None:
     image, truth = (volume.oriented(orientation) for volume in volumes())
     png = overlay_png(image, {"truth": truth}, [Plane(2, 2)], task="body-regions")
     assert png.startswith(b"\x89PNG")
+
+
+def test_what_is_no_label_is_not_painted() -> None:
+    image, truth = volumes()
+    odd = truth.array.astype(np.int16)
+    odd[..., 0], odd[..., 1] = 200, -1
+    pictures = [
+        overlay_png(image, {"truth": one}, [Plane(1, 7)], task="body-regions")
+        for one in (truth, Volume(odd, truth.affine))
+    ]
+    assert pictures[0] == pictures[1]
 
 
 class _Page(HTMLParser):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from numpy.typing import NDArray
+from surface_distance import lookup_tables
 
 from saros_hf.case_files import find_cases
 from saros_hf.nifti import read_mask
@@ -24,6 +25,7 @@ from training.functional import (
 from training.protocols import SurfaceProtocol
 from training.reach import nearest_mm, out_of_reach
 from training.ruler import Ruler
+from training.surface_tables import code_sizes, code_weights
 from training.surfaces import label_surfaces
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
@@ -253,6 +255,23 @@ def test_average_distance_equals_deepminds(maps: tuple[Array, Array]) -> None:
             distances = [found["distances_gt_to_pred"], found["distances_pred_to_gt"]]
             expected = np.average(np.concatenate(distances), weights=sizes)
         np.testing.assert_allclose(ours[label], expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "spacing", [(1.0, 1.0, 1.0), (0.7, 0.9, 5.0), (3.0, 0.1, 0.6), (5.0, 0.8, 0.8)]
+)
+def test_every_code_has_the_size_that_deepmind_gives_it(spacing: Spacing) -> None:
+    """All 16 contours and all 256 surfaces, of tables derived without theirs."""
+    lengths = lookup_tables.create_table_neighbour_code_to_contour_length(spacing[:2])
+    areas = lookup_tables.create_table_neighbour_code_to_surface_area(spacing)
+    np.testing.assert_allclose(code_sizes(spacing[:2]), lengths, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(code_sizes(spacing), areas, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_codes_are_numbered_as_deepminds(axes: int) -> None:
+    kernel = getattr(lookup_tables, f"ENCODE_NEIGHBOURHOOD_{axes}D_KERNEL")
+    assert list(code_weights(axes)) == kernel.ravel().tolist()
 
 
 def sizes(mask: Array, spacing: Spacing) -> float:

@@ -31,7 +31,7 @@ from .publish import write_model_folder
 from .report import Picture, Report, case_picture, read_epochs, write_report
 from .score_table import screen_table, text_rows
 from .scores import Score
-from .summary import case_means
+from .summary import dice_and_nsd
 
 TASK: Task = "body-regions"
 PROTOCOLS: tuple[SurfaceProtocol, ...] = ("slice", "published")
@@ -188,7 +188,7 @@ def _example(
 ) -> Example | None:
     """Return the median case, for the model card."""
     by_id = {files.case.case_id: files.case for files in cases}
-    means = case_means(scores)
+    means = dice_and_nsd(scores)
     middle = median_case(means, by_id, list(pictures))
     if middle is None:
         return None

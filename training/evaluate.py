@@ -1,102 +1,24 @@
-"""Score a folder of predictions against a folder of SAROS cases: in parallel, resumable."""
+"""Score predictions against label maps: in parallel, resumable."""
 
 import hashlib
 import multiprocessing
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from saros_hf.case_files import CaseFiles
-from saros_hf.case_table import find_table, read_case_table
-from saros_hf.errors import MissingFileError, SarosError, UsageError
-from saros_hf.folds import SPLITS, split_of
-from saros_hf.labels import Task
-from saros_hf.nifti import read_mask
+from saros_hf.errors import SarosError, UsageError
+from saros_hf.processors import usable_processors
 from saros_hf.progress import OnProgress
-from saros_hf.volume import Volume
 
 from .evaluation import score_case
-from .predictions import find_predictions
-from .protocols import SurfaceProtocol
+from .pairs import Evaluation, Pair
 from .scores import Score, read_metrics, write_metrics
 
 _VERSION = "1"
 """Of how scores are computed: raise it, and no score of before is taken up again."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What is scored against what.
-
-    Attributes:
-        truth: Folder of ``case_XXX`` folders with the Segmentation Info CSV.
-        predictions: Folder of label maps, see :func:`training.predictions.find_predictions`.
-        task: Which label maps.
-        split: ``train``, ``validation``, ``test`` or ``all``.
-        fold: Number 1..5 of the validation fold.
-        protocols: Surface protocols of the NSD: the honest one, and the one to compare with the
-            paper; ``volume`` takes as long again as both.
-        allow_missing: Score a case without prediction as if nothing had been found in it.
-    """
-
-    truth: Path
-    predictions: Path
-    task: Task
-    split: str = "test"
-    fold: int = 1
-    protocols: tuple[SurfaceProtocol, ...] = ("slice", "published")
-    allow_missing: bool = False
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A case and its prediction, ``None`` if there is none."""
-
-    files: CaseFiles
-    prediction: Path | None
-
-
-def pairs(evaluation: Evaluation) -> list[Pair]:
-    """Return the cases to score, each with its prediction.
-
-    Raises:
-        MissingFileError: There is no truth, or a prediction is missing that must not.
-        UsageError: There is no such split, or two predictions are of one case.
-    """
-    if evaluation.split not in (*SPLITS, "all"):
-        raise UsageError(
-            "--split",
-            found=evaluation.split,
-            expected=f"one of {', '.join(SPLITS)}, all",
-            remedy="Choose one of them.",
-        )
-    found = find_predictions(evaluation.predictions, evaluation.task)
-    cases = [
-        files
-        for files in _annotated_cases(evaluation)
-        if evaluation.split in ("all", split_of(files.case.fold, validation_fold=evaluation.fold))
-    ]
-    if not cases:
-        raise MissingFileError(
-            evaluation.truth,
-            found=f"no case with {evaluation.task}.nii.gz in the {evaluation.split} split",
-            expected="at least one",
-            remedy="Choose another --split, or all.",
-        )
-    missing = [files.case.case_id for files in cases if files.case.case_id not in found]
-    if missing and not evaluation.allow_missing:
-        raise MissingFileError(
-            evaluation.predictions,
-            found=f"no prediction of {len(missing)} of {len(cases)} cases: {_few(missing)}",
-            expected=f"one of every case in the {evaluation.split} split",
-            remedy="Predict them, or count them as empty predictions with --allow-missing.",
-        )
-    return [Pair(files, found.get(files.case.case_id)) for files in cases]
 
 
 def evaluate(
@@ -111,48 +33,52 @@ def evaluate(
 
     Raises:
         SarosError: A label map cannot be scored; the other cases are scored and kept first.
+        UsageError: A process was ended from outside; the cases it had finished are kept.
     """
     places = {pair: folder / "cases" / _name(pair, evaluation) for pair in chosen}
-    left = [pair for pair in chosen if not places[pair].is_file()]
-    failures: list[SarosError] = []
-    done = len(chosen) - len(left)
-    if progress is not None:
-        progress(done, len(chosen))
-    processes = max(1, min(jobs or os.cpu_count() or 1, len(left)))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_one_thread) as pool:
-        work = [pool.submit(_score_pair, pair, evaluation, places[pair]) for pair in left]
-        try:
-            for future in as_completed(work):
-                if isinstance(error := future.exception(), SarosError):
-                    failures.append(error)
-                else:
-                    future.result()
-                done += 1
-                if progress is not None:
-                    progress(done, len(chosen))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    left = {pair: place for pair, place in places.items() if not place.is_file()}
+    processes = max(1, min(jobs or usable_processors(), len(left)))
+
+    def report(finished: int) -> None:
+        if progress is not None:
+            progress(len(chosen) - len(left) + finished, len(chosen))
+
+    failures = _score_all(left, evaluation, processes, report)
     if failures:
-        raise _first_of(failures)
+        raise _one_error(failures)
     return [score for pair in chosen for score in read_metrics(places[pair])]
 
 
-def _annotated_cases(evaluation: Evaluation) -> list[CaseFiles]:
-    table = read_case_table(find_table(evaluation.truth))
-    cases = [CaseFiles(case, evaluation.truth / case.case_id) for case in table]
-    return [files for files in cases if files.mask(evaluation.task).is_file()]
+def _score_all(
+    left: Mapping[Pair, Path], evaluation: Evaluation, processes: int, report: Callable[[int], None]
+) -> dict[str, SarosError]:
+    """Write the scores of each case, and return what was wrong with the files of some."""
+    failures: dict[str, SarosError] = {}
+    context = multiprocessing.get_context("spawn")
+    report(0)
+    with ProcessPoolExecutor(processes, context, initializer=_one_thread) as pool:
+        work = {pool.submit(_score_pair, p, evaluation, place): p for p, place in left.items()}
+        try:
+            for finished, future in enumerate(as_completed(work), start=1):
+                error = future.exception()
+                if isinstance(error, SarosError):
+                    failures[work[future].case_id] = error
+                elif isinstance(error, BrokenProcessPool | MemoryError):
+                    raise _out_of_memory(processes) from error
+                elif error is not None:
+                    raise error
+                report(finished)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return failures
 
 
 def _score_pair(pair: Pair, evaluation: Evaluation, place: Path) -> None:
-    case_id, task = pair.files.case.case_id, evaluation.task
-    truth = read_mask(pair.files.mask(task), task)
-    if pair.prediction is None:
-        prediction = Volume(np.zeros(truth.shape, np.uint8), truth.affine)
-    else:
-        prediction = read_mask(pair.prediction, task)
-    scores = score_case(case_id, prediction, truth, task, protocols=evaluation.protocols)
+    prediction, truth = pair.read(evaluation.task)
+    scores = score_case(
+        pair.case_id, prediction, truth, evaluation.task, protocols=evaluation.protocols
+    )
     place.parent.mkdir(parents=True, exist_ok=True)
     write_metrics(place, scores)
 
@@ -160,25 +86,32 @@ def _score_pair(pair: Pair, evaluation: Evaluation, place: Path) -> None:
 def _name(pair: Pair, evaluation: Evaluation) -> str:
     """Return a file name that changes with whatever the scores depend on."""
     told = [_VERSION, evaluation.task, *evaluation.protocols]
-    for path in (pair.files.mask(evaluation.task), pair.prediction):
-        if path is not None:
+    for path in (pair.files.mask(evaluation.task), pair.files.image, pair.prediction):
+        if path is not None and path.exists():
             status = path.stat()
             told += [str(path.resolve()), str(status.st_size), str(status.st_mtime_ns)]
     digest = hashlib.sha256("\n".join(told).encode()).hexdigest()[:12]
-    return f"{pair.files.case.case_id}-{digest}.csv"
+    return f"{pair.case_id}-{digest}.csv"
 
 
 def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _first_of(failures: Sequence[SarosError]) -> SarosError:
-    first = failures[0]
-    more = f" {len(failures) - 1} more case(s) failed." if len(failures) > 1 else ""
-    return type(first)(
-        first.where, found=first.found, expected=first.expected, remedy=first.remedy + more
+def _out_of_memory(processes: int) -> UsageError:
+    return UsageError(
+        "--jobs",
+        found=f"that one of {processes} processes was ended, most likely for want of memory",
+        expected="memory for all of them",
+        remedy=f"Start again with --jobs {max(1, processes // 2)}: finished cases are kept.",
     )
 
 
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+def _one_error(failures: Mapping[str, SarosError]) -> SarosError:
+    """Return the first failure, which names the other cases that failed."""
+    first, *others = failures
+    error = failures[first]
+    more = f" Failed as well: {', '.join(sorted(others))}." if others else ""
+    return type(error)(
+        error.where, found=error.found, expected=error.expected, remedy=error.remedy + more
+    )

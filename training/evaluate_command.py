@@ -29,6 +29,7 @@ def add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--split", default="test", help="train, validation, test or all (default test)")
     add("--fold", type=int, choices=range(1, 6), default=1, help="validation fold (default 1)")
     add("--allow-missing", action="store_true", help="a missing prediction counts as an empty one")
+    add("--partial", action="store_true", help="leave out cases whose body regions are not there")
     add("--volume", action="store_true", help="NSD by the protocol volume, too")
     add("--jobs", type=int, metavar="N", help="cases at once (default: one per core)")
     evaluate.set_defaults(run=_run)
@@ -37,8 +38,9 @@ def add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _run(options: argparse.Namespace) -> int:
     from saros_hf.progress import progress_bar
 
-    from .evaluate import Evaluation, evaluate, pairs
+    from .evaluate import evaluate
     from .evaluation_folder import is_synthetic, write_evaluation
+    from .pairs import Evaluation, few, pairs, without_truth
     from .protocols import SURFACE_PROTOCOLS
     from .score_table import screen_table, text_rows
     from .summary import worst_cases
@@ -51,6 +53,7 @@ def _run(options: argparse.Namespace) -> int:
         fold=options.fold,
         protocols=SURFACE_PROTOCOLS if options.volume else ("slice", "published"),
         allow_missing=options.allow_missing,
+        partial=options.partial,
     )
     chosen = pairs(evaluation)
     with progress_bar("scores") as report:
@@ -61,6 +64,11 @@ def _run(options: argparse.Namespace) -> int:
     title = f"{options.task}, {len(chosen)} cases"
     rows = text_rows(scores, options.task)
     console.print(screen_table(rows, title=title, beside_paper=not is_synthetic(chosen)))
+    if left_out := without_truth(evaluation):
+        console.print(
+            f"Not scored: {len(left_out)} case(s) of the split without {options.task}.nii.gz: "
+            f"{few(left_out)}"
+        )
     worst = ", ".join(f"{case} {dice:.3f}" for case, dice, _ in worst_cases(scores))
     console.print(f"Lowest mean Dice: {worst}")
     missing = [pair.files.case.case_id for pair in chosen if pair.prediction is None]

@@ -65,44 +65,44 @@ def score_case(
     pred = _on_grid_of(truth, pred, case_id)
     with _naming(case_id):
         counts = confusion_matrix(pred.array, truth.array, num_classes=num_classes(task))
-        scores = _rows(case_id, task, "dice", "annotated", dice_of(counts))
-        scores += _rows(case_id, task, "precision", "annotated", precision_of(counts))
-        scores += _rows(case_id, task, "recall", "annotated", precision_of(counts.T))
-        for protocol in protocols:
-            nsd = surface_dice_per_class(
-                pred.array,
-                truth.array,
-                spacing_mm=truth.spacing_mm,
-                num_classes=num_classes(task),
-                tolerance_mm=TOLERANCE_MM,
-                protocol=protocol,
-                include_background=False,
-            )
-            scores += _rows(case_id, task, "nsd", protocol, nsd)
-        distance = average_surface_distance_per_class(
-            pred.array,
-            truth.array,
+        found: dict[tuple[MetricName, ScoreProtocol], Tensor] = {
+            ("dice", "annotated"): dice_of(counts),
+            ("precision", "annotated"): precision_of(counts),
+            ("recall", "annotated"): precision_of(counts.T),
+            **_surface_scores(pred, truth, task, protocols),
+        }
+    voxel_ml = math.prod(truth.spacing_mm) / 1000
+    found["truth_ml", "annotated"] = counts.sum(1) * voxel_ml
+    found["predicted_ml", "annotated"] = counts.sum(0) * voxel_ml
+    return [
+        Score(case_id, label, metric, protocol, value)
+        for (metric, protocol), values in found.items()
+        for label, value in list(zip(label_names(task), values.tolist(), strict=True))[1:]
+    ]
+
+
+def _surface_scores(
+    pred: Volume, truth: Volume, task: Task, protocols: Sequence[SurfaceProtocol]
+) -> dict[tuple[MetricName, ScoreProtocol], Tensor]:
+    """Return NSD by each protocol, and the average distance on slices."""
+    maps = pred.array, truth.array
+    found: dict[tuple[MetricName, ScoreProtocol], Tensor] = {}
+    for protocol in protocols:
+        found["nsd", protocol] = surface_dice_per_class(
+            *maps,
             spacing_mm=truth.spacing_mm,
             num_classes=num_classes(task),
+            tolerance_mm=TOLERANCE_MM,
+            protocol=protocol,
             include_background=False,
         )
-        scores += _rows(case_id, task, "assd_mm", "slice", distance)
-    voxel_ml = math.prod(truth.spacing_mm) / 1000
-    scores += _rows(case_id, task, "truth_ml", "annotated", counts.sum(1) * voxel_ml)
-    scores += _rows(case_id, task, "predicted_ml", "annotated", counts.sum(0) * voxel_ml)
-    return scores
-
-
-def _rows(
-    case_id: str,
-    task: Task,
-    metric: MetricName,
-    protocol: ScoreProtocol,
-    values: Tensor,
-) -> list[Score]:
-    """Return one score per foreground label; ``values`` start with the background."""
-    named = zip(label_names(task), values.tolist(), strict=True)
-    return [Score(case_id, label, metric, protocol, value) for label, value in named][1:]
+    found["assd_mm", "slice"] = average_surface_distance_per_class(
+        *maps,
+        spacing_mm=truth.spacing_mm,
+        num_classes=num_classes(task),
+        include_background=False,
+    )
+    return found
 
 
 @contextmanager

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from saros_hf.cases import PHANTOM_COLLECTION
-from saros_hf.errors import MissingFileError, UnreadableFileError
+from saros_hf.errors import MissingFileError, SarosError, UnreadableFileError
 from saros_hf.files import write_atomically
 from saros_hf.labels import TASKS, Task
-from saros_hf.nifti import read_image, read_mask
+from saros_hf.nifti import read_image
 from saros_hf.progress import OnProgress
 
-from .evaluate import Evaluation, Pair
 from .example import Example, median_case, read_example, write_example
+from .pairs import Evaluation, Pair, without_truth
 from .report import Picture, Report, case_picture, write_report
 from .scores import Score, read_metrics, write_metrics
-from .summary import as_json, case_means, group_means, worst_cases
+from .summary import as_json, dice_and_nsd, group_means, worst_cases
 
 MOST_PICTURES = 10
 METRICS, SUMMARY = "metrics.csv", "summary.json"
@@ -77,13 +77,20 @@ def read_evaluation(folder: Path) -> Evaluated:
     return Evaluated(task, split, fold, synthetic, read_metrics(folder / METRICS), example)
 
 
-def write_evaluated(folder: Path, evaluated: Evaluated, *, missing: Sequence[str] = ()) -> None:
+def write_evaluated(
+    folder: Path,
+    evaluated: Evaluated,
+    *,
+    missing: Sequence[str] = (),
+    without_truth: Sequence[str] = (),
+) -> None:
     """Write what :func:`read_evaluation` reads: table, summary, and the picture of a case.
 
     Args:
         folder: Made if missing; these files are replaced.
         evaluated: What a model scored.
         missing: Ids of cases without prediction.
+        without_truth: Ids of cases of the split that are not scored, for want of a label map.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_metrics(folder / METRICS, evaluated.scores)
@@ -91,6 +98,7 @@ def write_evaluated(folder: Path, evaluated: Evaluated, *, missing: Sequence[str
         "split": evaluated.split,
         "fold": evaluated.fold,
         "synthetic": evaluated.synthetic,
+        "not_scored_without_truth": list(without_truth),
         **as_json(evaluated.scores, evaluated.task, missing=missing),
     }
     with write_atomically(folder / SUMMARY) as aside:
@@ -120,22 +128,29 @@ def write_evaluation(
         scores: Theirs.
         progress: Called with (pictures done, pictures in all).
     """
-    missing = [pair.files.case.case_id for pair in chosen if pair.prediction is None]
+    missing = [pair.case_id for pair in chosen if pair.prediction is None]
+    left_out = without_truth(evaluation)
     evaluated = Evaluated(
         task=evaluation.task,
         split=evaluation.split,
         fold=evaluation.fold,
         synthetic=is_synthetic(chosen),
         scores=scores,
-        example=_example(evaluation, chosen, scores),
+        example=None,
     )
-    write_evaluated(folder, evaluated, missing=missing)
-    cases = {pair.files.case.case_id: pair.files.case for pair in chosen}
+    # Before any CT is read: one that is damaged must not cost the scores.
+    write_evaluated(folder, evaluated, missing=missing, without_truth=left_out)
+    drawn = _pictures(evaluation, chosen, scores, progress)
+    example = _example(evaluation, chosen, scores)
+    write_example(folder, example if isinstance(example, Example) else None)
+    failures = [str(one) for one in (*drawn, example) if isinstance(one, SarosError)]
+    cases = {pair.case_id: pair.files.case for pair in chosen}
     report = Report(
         title=f"SAROS {evaluation.task}: {evaluation.predictions.name}",
         task=evaluation.task,
         scores=scores,
-        pictures=_pictures(evaluation, chosen, scores, progress),
+        pictures=[one for one in drawn if isinstance(one, Picture)],
+        not_shown=list(dict.fromkeys(failures)),
         settings={name: str(value) for name, value in asdict(evaluation).items()},
         synthetic=evaluated.synthetic,
         groups={
@@ -143,6 +158,7 @@ def write_evaluation(
             "region": group_means(scores, cases, lambda case: case.anatomic_region),
         },
         missing=missing,
+        without_truth=left_out,
     )
     write_report(folder / "report.html", report)
 
@@ -152,9 +168,9 @@ def _pictures(
     chosen: Sequence[Pair],
     scores: Sequence[Score],
     progress: OnProgress | None,
-) -> list[Picture]:
-    """Return CT, truth and prediction of the worst cases that have both files."""
-    by_id = {pair.files.case.case_id: pair for pair in chosen}
+) -> list[Picture | SarosError]:
+    """Return CT, truth and prediction of the worst cases with both files, or what is wrong."""
+    by_id = {pair.case_id: pair for pair in chosen}
     worst = [row for row in worst_cases(scores, MOST_PICTURES) if _can_show(by_id[row[0]])]
     pictures = []
     for done, (case_id, dice, nsd) in enumerate(worst, start=1):
@@ -166,17 +182,19 @@ def _pictures(
 
 def _example(
     evaluation: Evaluation, chosen: Sequence[Pair], scores: Sequence[Score]
-) -> Example | None:
-    """Return the median case among those that may be shown to anybody."""
-    by_id = {pair.files.case.case_id: pair for pair in chosen}
+) -> Example | SarosError | None:
+    """Return the median case among those that may be shown to anybody, or what is wrong."""
+    by_id = {pair.case_id: pair for pair in chosen}
     cases = {case_id: pair.files.case for case_id, pair in by_id.items()}
-    means = case_means(scores)
+    means = dice_and_nsd(scores)
     showable = [case_id for case_id, pair in by_id.items() if _can_show(pair)]
     middle = median_case(means, cases, showable)
     if middle is None:
         return None
     dice = means[middle][0]
     picture = _picture(evaluation, by_id[middle], f"Dice {dice:.3f}")
+    if isinstance(picture, SarosError):
+        return picture
     return Example.of(cases[middle], dice, picture.png)
 
 
@@ -184,15 +202,16 @@ def _can_show(pair: Pair) -> bool:
     return pair.prediction is not None and pair.files.image.is_file()
 
 
-def _picture(evaluation: Evaluation, pair: Pair, told: str) -> Picture:
+def _picture(evaluation: Evaluation, pair: Pair, told: str) -> Picture | SarosError:
     case, task = pair.files.case, evaluation.task
-    if pair.prediction is None:
-        raise ValueError(f"{case.case_id}: found no prediction to show, expected one")
-    image = read_image(pair.files.image)
-    return case_picture(
-        f"{case.case_id}, {case.collection}, {case.anatomic_region}: {told}",
-        image,
-        read_mask(pair.files.mask(task), task),
-        read_mask(pair.prediction, task).oriented(image.orientation),
-        task=task,
-    )
+    try:
+        prediction, truth = pair.read(task)
+        return case_picture(
+            f"{case.case_id}, {case.collection}, {case.anatomic_region}: {told}",
+            read_image(pair.files.image),
+            truth,
+            prediction,
+            task=task,
+        )
+    except SarosError as error:
+        return error

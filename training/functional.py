@@ -15,7 +15,7 @@ from torch import Tensor
 from saros_hf.errors import UsageError
 from saros_hf.labels import IGNORE_INDEX
 
-from .label_maps import LabelMap, annotated_slices, as_labels, comparable, refuse_spacing
+from .label_maps import LabelMap, as_labels, comparable, refuse_spacing, required_slices
 from .protocols import SurfaceProtocol, both_surfaces, ruler_of
 from .reach import nearest_mm, out_of_reach
 
@@ -34,13 +34,20 @@ def confusion_matrix(pred: LabelMap, target: LabelMap, *, num_classes: int = 14)
     Raises:
         GridMismatchError: The shapes differ.
         UnknownLabelError: An annotated voxel holds a value outside 0 to ``num_classes`` - 1.
-        UsageError: The labels are no whole numbers.
+        UsageError: The labels are no whole numbers, or no voxel is annotated.
     """
     predicted, truth = comparable(pred, target, num_classes)
     # Slices without annotation first, as looking at every voxel of them costs the most.
     axes = tuple(range(1, truth.ndim))
     annotated = truth != IGNORE_INDEX
     kept = np.flatnonzero(annotated.any(axis=axes))
+    if not kept.size:
+        raise UsageError(
+            "target",
+            found="no annotated voxel",
+            expected=f"at least one that is not {IGNORE_INDEX}",
+            remedy="Leave this case out.",
+        )
     predicted, truth, annotated = predicted[kept], truth[kept], annotated[kept]
     if not annotated.all():
         predicted, truth = predicted[annotated], truth[annotated]
@@ -186,7 +193,7 @@ def average_surface_distance_per_class(
     )
     heights = None
     if protocol == "slice":
-        slices = annotated_slices(comparable(pred, target, num_classes)[1])
+        slices = required_slices(comparable(pred, target, num_classes)[1])
         heights = slices.astype(np.float64) * spacing_mm[2]
     whole = pair[0].sizes() + pair[1].sizes()
     total = np.zeros(num_classes)

@@ -10,7 +10,11 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over cases and its 95% interval; NaN without a value."""
+    """A mean over cases and its 95% interval.
+
+    The mean is NaN without a value, the interval with fewer than two, which tell nothing about how
+    cases differ.
+    """
 
     mean: float
     low: float
@@ -31,19 +35,20 @@ def bootstrap(values: NDArray[np.float64], *, seed: int = 0) -> tuple[list[Inter
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(cases, np.full(cases, 1 / cases), RESAMPLES).astype(np.float64)
     weights = np.concatenate([np.ones((1, cases)), drawn])
-    sums, counts = weights @ np.nan_to_num(values), weights @ ~np.isnan(values)
+    valued = ~np.isnan(values)
+    sums, counts = weights @ np.nan_to_num(values), weights @ valued
     with np.errstate(invalid="ignore"):
         means = sums / counts
-    labels = [_interval(column) for column in means.T]
-    present = ~np.isnan(means[0])
-    # A resample may leave out every case of a rare label.
-    macro = np.nanmean(means[:, present], axis=1) if present.any() else means[:, 0]
-    return labels, _interval(macro)
+        # A resample may leave out every case of a rare label.
+        macro = np.nansum(means, axis=1) / (~np.isnan(means)).sum(axis=1)
+    cases_of = valued.sum(axis=0).tolist()
+    labels = [_interval(column, n) for column, n in zip(means.T, cases_of, strict=True)]
+    return labels, _interval(macro, int(valued.any(axis=1).sum()))
 
 
-def _interval(means: NDArray[np.float64]) -> Interval:
+def _interval(means: NDArray[np.float64], cases: int) -> Interval:
     resampled = means[1:][~np.isnan(means[1:])]
-    if not resampled.size:
+    if cases < 2:
         return Interval(float(means[0]), np.nan, np.nan)
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Interval(float(means[0]), float(low), float(high))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from saros_hf.errors import GridMismatchError, UnknownLabelError, UsageError
 from saros_hf.labels import IGNORE_INDEX
+from saros_hf.volume import annotated_slices
 
 LabelMap: TypeAlias = NDArray[Any] | Tensor
 
@@ -63,14 +64,14 @@ def as_labels(where: str, values: NDArray[Any], num_classes: int) -> NDArray[np.
     return values.astype(np.uint8, copy=False)
 
 
-def annotated_slices(truth: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the k of every slice (K, I, J) that has no 255.
+def required_slices(truth: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the k of every annotated slice of a map (K, I, J).
 
     Raises:
         UsageError: There is none.
     """
     if truth.ndim == 3:
-        found = np.flatnonzero((truth != IGNORE_INDEX).all(axis=(1, 2)))
+        found = annotated_slices(np.moveaxis(truth, 0, -1))
         if found.size:
             return found
     raise UsageError(
@@ -98,13 +99,16 @@ def refuse_spacing(spacing_mm: tuple[float, float, float]) -> None:
 
 def _whole_numbers(where: str, labels: LabelMap) -> NDArray[Any]:
     # numpy has no bfloat16, so a tensor is asked before it is converted.
-    if not (isinstance(labels, Tensor) and labels.is_floating_point()):
+    if isinstance(labels, Tensor) and labels.is_floating_point():
+        kind = str(labels.dtype)
+    else:
         array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
         if array.dtype.kind in "biu":
             return array
+        kind = str(array.dtype)
     raise UsageError(
         where,
-        found=f"labels of type {labels.dtype}",
+        found=f"labels of type {kind}",
         expected="whole numbers",
         remedy="Give label maps; of logits take the argmax over classes first.",
     )

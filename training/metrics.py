@@ -20,8 +20,11 @@ _STEPS = 2.0**40
 class _MeanPerClass(Metric):
     """Mean of each class over the cases in which it has a score.
 
+    The state is part of ``state_dict()``, so that a checkpoint resumes it.
+
     Args:
         num_classes: Number of labels, background included.
+        **kwargs: Of :class:`torchmetrics.Metric`, e.g. ``sync_on_compute``.
     """
 
     full_state_update = False
@@ -33,12 +36,12 @@ class _MeanPerClass(Metric):
     total: Tensor
     cases: Tensor
 
-    def __init__(self, num_classes: int = 14) -> None:
-        super().__init__()
+    def __init__(self, num_classes: int = 14, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(**kwargs)
         self.num_classes = num_classes
         for state in ("total", "cases"):
             zeros = torch.zeros(num_classes, dtype=torch.float64)
-            self.add_state(state, default=zeros, dist_reduce_fx="sum")
+            self.add_state(state, default=zeros, dist_reduce_fx="sum", persistent=True)
 
     def compute(self) -> Tensor:
         """Return the mean of each class, background first; NaN for a class without a score."""
@@ -80,10 +83,14 @@ class SparseDice(_MeanPerClass):
 
     Args:
         num_classes: Number of labels, background included.
+        **kwargs: Of :class:`torchmetrics.Metric`.
     """
 
     def update(self, pred: LabelMap, target: LabelMap) -> None:
-        """Add one case; see :func:`training.functional.dice_per_class`."""
+        """Add one case; see :func:`training.functional.dice_per_class`.
+
+        A case without any annotation is an error, as it would be for a surface score: leave it out.
+        """
         self._add(dice_per_class(pred, target, num_classes=self.num_classes))
 
 
@@ -94,6 +101,7 @@ class NormalizedSurfaceDice(_MeanPerClass):
         num_classes: Number of labels, background included.
         tolerance_mm: Largest distance that counts as the same surface.
         protocol: Which surface to look at.
+        **kwargs: Of :class:`torchmetrics.Metric`.
     """
 
     def __init__(
@@ -101,10 +109,19 @@ class NormalizedSurfaceDice(_MeanPerClass):
         num_classes: int = 14,
         tolerance_mm: float = 3.0,
         protocol: SurfaceProtocol = "slice",
+        **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        super().__init__(num_classes)
+        super().__init__(num_classes, **kwargs)
         self.tolerance_mm = tolerance_mm
         self.protocol = protocol
+        # A MetricCollection updates one of several metrics for all if their states have the same
+        # names and, after the first case, values; and a state is not to be resumed as another's.
+        self.add_state(
+            f"nsd_{protocol}_{tolerance_mm:.17g}",
+            default=torch.zeros(()),
+            dist_reduce_fx="sum",
+            persistent=True,
+        )
 
     def update(
         self, pred: LabelMap, target: LabelMap, spacing_mm: tuple[float, float, float]

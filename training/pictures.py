@@ -11,7 +11,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from saros_hf.labels import IGNORE_INDEX, Task, colours, display_name, labels
+from saros_hf.labels import Task, colours, display_name, labels
 from saros_hf.volume import Volume
 
 from .transforms import Window
@@ -88,9 +88,11 @@ def to_png(figure: Figure, *, dpi: int = 90) -> bytes:
 
 def _cut(array: NDArray[Any], plane: Plane) -> NDArray[Any]:
     """Return a cut as rows from top to bottom, columns from left to right of the screen."""
-    cut: NDArray[Any] = np.take(array, plane.index, axis=plane.axis).T[::-1]
+    where: list[slice | int] = [slice(None)] * 3
+    where[plane.axis] = plane.index
     # Patient's right on the left; sagittal cuts look from the left side, nose to the left.
-    return cut[:, ::-1]
+    cut: NDArray[Any] = array[tuple(where)].T[::-1, ::-1]
+    return cut
 
 
 def _aspect(ras: Volume, plane: Plane) -> float:
@@ -116,7 +118,8 @@ def _show_labels(
     axis: Axes, array: NDArray[Any], ras: Volume, plane: Plane, task: Task
 ) -> set[int]:
     cut = _cut(array, plane)
-    hidden = (cut == 0) | (cut == IGNORE_INDEX)
+    # Besides background and 255 whatever a prediction says where nobody annotated.
+    hidden = (cut <= 0) | (cut >= len(colours(task)))
     palette = ListedColormap(list(colours(task)))
     axis.imshow(
         np.ma.masked_array(cut, hidden),

@@ -4,18 +4,22 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from saros_hf.case_files import IMAGE_NAME
 from saros_hf.errors import MissingFileError, UsageError
-from saros_hf.labels import Task
+from saros_hf.labels import TASKS, Task
 
 _CASE_ID = re.compile(r"case_\d{3,}")
 _SUFFIXES = (".nii.gz", ".nii")
+_TAKEN_NAMES = {*TASKS, IMAGE_NAME.split(".")[0]}
+"""Of files in a case's folder that say themselves what they hold."""
 
 
 def find_predictions(folder: Path, task: Task) -> dict[str, Path]:
     """Return the label map of each case in a folder, by case id.
 
     Files ``case_XXX.nii.gz``, as nnU-Net and ``saros predict`` write them, or folders ``case_XXX``
-    that hold ``body-regions.nii.gz`` (or the other task's name), or one NIfTI file alone.
+    that hold ``body-regions.nii.gz`` (or the other task's name), or one NIfTI file alone that is
+    neither named after the other task nor ``image.nii.gz``.
 
     Raises:
         MissingFileError: There is no prediction.
@@ -54,5 +58,6 @@ def _candidates(folder: Path, task: Task) -> Iterator[tuple[str, Path]]:
 
 def _within(folder: Path, task: Task) -> list[Path]:
     files = [path for path in sorted(folder.iterdir()) if path.name.endswith(_SUFFIXES)]
-    named = [path for path in files if path.name.split(".")[0] == task]
-    return named or files
+    stems = {path: path.name.split(".")[0] for path in files}
+    named = [path for path in files if stems[path] == task]
+    return named or [path for path in files if stems[path] not in _TAKEN_NAMES]

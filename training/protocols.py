@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from saros_hf.errors import UsageError
 from saros_hf.labels import IGNORE_INDEX
 
-from .label_maps import LabelMap, annotated_slices, as_labels, comparable, refuse_spacing
+from .label_maps import LabelMap, as_labels, comparable, refuse_spacing, required_slices
 from .ruler import Ruler
 from .surfaces import LabelSurfaces, label_surfaces
 
@@ -49,7 +49,7 @@ def both_surfaces(
 ) -> tuple[LabelSurfaces, LabelSurfaces]:
     """Return the surfaces of both maps under a protocol."""
     predicted, truth = comparable(pred, target, num_classes)
-    kept = annotated_slices(truth)
+    kept = required_slices(truth)
     if protocol == "published":
         kept = np.flatnonzero((truth != IGNORE_INDEX).any(axis=(1, 2)))
     pair = [one[kept] for one in (predicted, truth)]

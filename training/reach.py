@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
@@ -91,17 +92,19 @@ def nearest_mm(
     steps = np.array([*[_FAR_MM] * (3 - len(ruler.spacing_mm)), *ruler.spacing_mm])
     ours, theirs = elements.corners, others.corners
     distances = np.full(len(ours), np.inf)
+    # One where a process scores beside others.
+    threads = torch.get_num_threads()
     for label in np.intersect1d(elements.labels, others.labels):
         chosen = elements.labels == label
         here, there = ours[chosen], theirs[others.labels == label]
         if heights_mm is None:
-            nearest = cKDTree(there * steps).query(here * steps, workers=-1)[1]
+            nearest = cKDTree(there * steps).query(here * steps, workers=threads)[1]
             # From whole steps, in the order of operations of SciPy's distance transform.
             found = np.sqrt((((here - there[nearest]) * steps) ** 2).sum(axis=1))
             distances[chosen] = np.where(found < _FAR_MM, found, np.inf)
         else:
             places = [_places_mm(one, steps, heights_mm) for one in (here, there)]
-            distances[chosen] = cKDTree(places[1]).query(places[0], workers=-1)[0]
+            distances[chosen] = cKDTree(places[1]).query(places[0], workers=threads)[0]
     return distances
 
 

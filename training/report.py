@@ -53,6 +53,8 @@ class Report:
         epochs: Course of the training, if there was one.
         groups: Means of groups of cases, by what they are grouped by.
         missing: Cases that were scored as empty for want of a prediction.
+        without_truth: Cases that were not scored for want of a label map.
+        not_shown: Why there is no picture of some cases.
     """
 
     title: str
@@ -64,6 +66,8 @@ class Report:
     epochs: Sequence[Epoch] = ()
     groups: Mapping[str, Sequence[GroupMean]] = field(default_factory=dict)
     missing: Sequence[str] = ()
+    without_truth: Sequence[str] = ()
+    not_shown: Sequence[str] = ()
 
 
 def write_report(path: Path, report: Report) -> None:

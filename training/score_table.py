@@ -21,7 +21,7 @@ class TextRow:
     Attributes:
         name: Of the label, or ``Average``.
         colour: Of the label, as ``#rrggbb``.
-        dice: Mean and 95% interval.
+        dice: Mean and 95% interval, ``-`` for that of a single case.
         nsd: Likewise, of the contours of annotated slices.
         published: Likewise, by the paper's own protocol; empty if it was not asked for.
         paper_dice: Of the paper's Table 4.
@@ -92,4 +92,6 @@ def _text(row: LabelMeans, name: str, colour: str) -> TextRow:
 def _interval(one: Interval) -> str:
     if math.isnan(one.mean):
         return "-"
+    if math.isnan(one.low):
+        return f"{one.mean:.3f} (-)"
     return f"{one.mean:.3f} ({one.low:.3f}-{one.high:.3f})"

@@ -83,7 +83,17 @@ def case_mean(
     *,
     protocol: SurfaceProtocol = "slice",
 ) -> float:
-    """Return the mean over the labels present in a case's truth, averaged over cases.
+    """Return the mean over cases of :func:`case_means`, NaN if no case has a label."""
+    return mean(case_means(scores, metric, protocol=protocol).values())
+
+
+def case_means(
+    scores: Iterable[Score],
+    metric: Literal["dice", "nsd"],
+    *,
+    protocol: SurfaceProtocol = "slice",
+) -> dict[str, float]:
+    """Return the mean of each case over the labels present in its truth, by case id.
 
     Unlike a mean per label, a prediction of something that the truth lacks costs nothing here
     beyond what it takes from the labels that are there.
@@ -94,7 +104,7 @@ def case_mean(
         protocol: Surface protocol, for ``nsd``.
 
     Returns:
-        NaN if no case has a label.
+        NaN for a case without a label.
 
     Raises:
         UsageError: There is no such metric, or no ``truth_ml`` beside one of its values.
@@ -112,9 +122,16 @@ def case_mean(
         )
     cases: dict[str, list[float]] = {}
     for score in chosen:
+        found = cases.setdefault(score.case_id, [])
         if truth_ml[score.case_id, score.label] > 0:
-            cases.setdefault(score.case_id, []).append(score.value)
-    return _mean([_mean(values) for values in cases.values()])
+            found.append(score.value)
+    return {case_id: mean(values) for case_id, values in cases.items()}
+
+
+def mean(values: Iterable[float]) -> float:
+    """Return the mean of those values that are not NaN, NaN if all are."""
+    found = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(found) if found else math.nan
 
 
 def _score(row: list[str], where: str) -> Score:
@@ -136,7 +153,3 @@ def _no_score(where: str | Path, row: list[str]) -> TableError:
         expected=",".join(COLUMNS),
         remedy="Use a table that saros evaluate wrote, unedited.",
     )
-
-
-def _mean(values: list[float]) -> float:
-    return statistics.fmean(values) if values else math.nan

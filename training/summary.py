@@ -12,7 +12,7 @@ from saros_hf.labels import Task, label_names
 
 from .intervals import Interval, bootstrap
 from .paper import TABLE_4, TABLE_4_AVERAGE
-from .scores import MetricName, Score, ScoreProtocol
+from .scores import MetricName, Score, ScoreProtocol, case_means, mean
 
 _MEASURED: tuple[tuple[MetricName, ScoreProtocol], ...] = (
     ("dice", "annotated"),
@@ -88,23 +88,15 @@ def label_means(scores: Sequence[Score], task: Task) -> list[LabelMeans]:
     return [*rows, total]
 
 
-def case_means(scores: Sequence[Score]) -> dict[str, tuple[float, float]]:
+def dice_and_nsd(scores: Sequence[Score]) -> dict[str, tuple[float, float]]:
     """Return Dice and NSD (``slice``) of each case, as means over the labels in its truth."""
-    present = {(s.case_id, s.label) for s in scores if s.metric == "truth_ml" and s.value > 0}
-    gathered: dict[str, tuple[list[float], list[float]]] = {}
-    for score in scores:
-        both = gathered.setdefault(score.case_id, ([], []))
-        if (score.case_id, score.label) in present:
-            if score.metric == "dice":
-                both[0].append(score.value)
-            elif (score.metric, score.protocol) == ("nsd", "slice"):
-                both[1].append(score.value)
-    return {case: (_mean(dice), _mean(nsd)) for case, (dice, nsd) in gathered.items()}
+    dice, nsd = case_means(scores, "dice"), case_means(scores, "nsd")
+    return {case_id: (dice[case_id], nsd[case_id]) for case_id in dice}
 
 
 def worst_cases(scores: Sequence[Score], count: int = 10) -> list[tuple[str, float, float]]:
     """Return case id, Dice and NSD of the cases with the lowest Dice, the worst first."""
-    rows = [(case, dice, nsd) for case, (dice, nsd) in case_means(scores).items()]
+    rows = [(case, dice, nsd) for case, (dice, nsd) in dice_and_nsd(scores).items()]
     return sorted(rows, key=lambda row: (math.isnan(row[1]), row[1], row[0]))[:count]
 
 
@@ -113,10 +105,10 @@ def group_means(
 ) -> list[GroupMean]:
     """Return the means of each group of cases, the largest first."""
     groups: dict[str, list[tuple[float, float]]] = {}
-    for case_id, means in case_means(scores).items():
+    for case_id, means in dice_and_nsd(scores).items():
         groups.setdefault(group_of(cases[case_id]), []).append(means)
     rows = [
-        GroupMean(group, len(found), _mean([d for d, _ in found]), _mean([n for _, n in found]))
+        GroupMean(group, len(found), mean([d for d, _ in found]), mean([n for _, n in found]))
         for group, found in groups.items()
     ]
     return sorted(rows, key=lambda row: (-row.cases, row.group))
@@ -158,8 +150,3 @@ def as_json(scores: Sequence[Score], task: Task, *, missing: Sequence[str]) -> d
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _mean(values: Sequence[float]) -> float:
-    found = [value for value in values if not math.isnan(value)]
-    return math.fsum(found) / len(found) if found else math.nan

@@ -3,22 +3,19 @@
 Nikolov et al., "Deep learning to achieve clinically applicable segmentation of head and neck
 anatomy for radiotherapy", arXiv:1809.04430, Methods: a surface element sits at each voxel corner
 whose 2x2 (2x2x2) neighbouring voxels do not all agree. Which of them belong to the label is the
-element's neighbour code, and a table gives the length or area that a code stands for.
+element's neighbour code, which stands for a length or area (:mod:`training.surface_tables`).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Only its tables: its own distances need np.Inf, gone since numpy 2, and scipy.ndimage.filters.
-from surface_distance import lookup_tables
-
 from .ruler import Ruler
+from .surface_tables import code_sizes, code_weights
 
 NO_LABEL = 255
 """What lies outside the array: it belongs to no label, not even to the background."""
@@ -52,7 +49,7 @@ class SurfaceElements:
 
     def sizes(self, ruler: Ruler) -> NDArray[np.float64]:
         """Return the length in mm or area in mm2 of each element."""
-        return _tables(ruler.spacing_mm)[1][self.codes]
+        return code_sizes(ruler.spacing_mm)[self.codes]
 
     def take(self, chosen: NDArray[np.intp]) -> "SurfaceElements":
         """Return some of them."""
@@ -89,7 +86,7 @@ class LabelSurfaces:
 
     def sizes(self, *, without: SurfaceElements | None = None) -> NDArray[np.float64]:
         """Return the summed size of each label's elements, all or all ``without`` some."""
-        counts, table = self.counts, _tables(self.ruler.spacing_mm)[1]
+        counts, table = self.counts, code_sizes(self.ruler.spacing_mm)
         if without is not None:
             counts = counts - without.count(len(counts))
         # Counted before they are added up: exact, and the same in any order.
@@ -234,26 +231,14 @@ def _around(shape: tuple[int, ...], ruler: Ruler) -> list[tuple[int, int]]:
     steps = ruler.steps(shape)
     offsets = product((0, 1), repeat=len(steps))
     shifts = [sum(o * s for o, s in zip(offset, steps, strict=True)) for offset in offsets]
-    return list(zip(shifts, _tables(ruler.spacing_mm)[0], strict=True))
+    return list(zip(shifts, code_weights(len(ruler.axes)), strict=True))
 
 
 def _face_codes(ruler: Ruler) -> tuple[int, int]:
     """Return the code of an even square below another one, and of the one above."""
-    weights = _tables(ruler.spacing_mm)[0]
+    weights = code_weights(len(ruler.axes))
     half = len(weights) // 2
     return sum(weights[:half]), sum(weights[half:])
-
-
-@lru_cache(maxsize=32)
-def _tables(spacing_mm: tuple[float, ...]) -> tuple[tuple[int, ...], NDArray[np.float64]]:
-    """Return the weight of each neighbour in the code, and the size that a code stands for."""
-    if len(spacing_mm) == 2:
-        kernel = lookup_tables.ENCODE_NEIGHBOURHOOD_2D_KERNEL
-        sizes = lookup_tables.create_table_neighbour_code_to_contour_length(spacing_mm)
-    else:
-        kernel = lookup_tables.ENCODE_NEIGHBOURHOOD_3D_KERNEL
-        sizes = lookup_tables.create_table_neighbour_code_to_surface_area(spacing_mm)
-    return tuple(np.asarray(kernel).astype(int).ravel().tolist()), np.asarray(sizes)
 
 
 def _sets(num_classes: int, *, skip_background: bool) -> Bits:
