@@ -20,7 +20,7 @@ from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.folds import SplitName, split_of
 
 from .cases import CaseBatch, CaseDataset
-from .loaders import EpochSampler, ResumableLoader
+from .loaders import EpochSampler, ResumableLoader, ShareSampler
 from .patches import PatchBatch, PatchDataset, PatchSize
 from .spec import TaskChoice, tasks_of
 from .store import SliceStore
@@ -79,6 +79,8 @@ class SarosDataModule(LightningDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
+        # A rank may have no CT to predict.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.data_dir = Path(data_dir)
         self.task = task
         self.fold = fold
@@ -182,8 +184,8 @@ class SarosDataModule(LightningDataModule):
         cases = find_cases(self.data_dir)
         test = [c for c in cases if split_of(c.case.fold, validation_fold=self.fold) == "test"]
         world_size, rank = self._ranks()
-        paths = [str(files.image) for files in test[rank::world_size]]
-        return DataLoader(cast("Dataset[str]", paths), batch_size=None, shuffle=False)
+        share = cast("Dataset[str]", [str(files.image) for files in test[rank::world_size]])
+        return DataLoader(share, batch_size=None, sampler=ShareSampler(share))
 
     def in_plane_spacing_mm(self) -> tuple[float, float]:
         """Return the smallest and largest in-plane spacing among the training slices."""
@@ -223,8 +225,9 @@ class SarosDataModule(LightningDataModule):
 
     def _case_loader(self, split: Literal["validation", "test"]) -> DataLoader[CaseBatch]:
         world_size, rank = self._ranks()
-        dataset = CaseDataset(self.stores[split], world_size=world_size, rank=rank)
-        return DataLoader(dataset, batch_size=None, shuffle=False, collate_fn=_as_it_is)
+        share = CaseDataset(self.stores[split], world_size=world_size, rank=rank)
+        sampler = ShareSampler(share)
+        return DataLoader(share, batch_size=None, sampler=sampler, collate_fn=_as_it_is)
 
     def _ranks(self) -> tuple[int, int]:
         if self.trainer is None:
