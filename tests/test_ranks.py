@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import Trainer, seed_everything
+from test_samplers import places, sampler
 from torch import multiprocessing
 
 from saros_hf.case_files import find_cases
@@ -75,7 +77,12 @@ def _as_rank(rank: int, port: int, folder: Path) -> None:
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
     }
-    (folder / f"{rank}.json").write_text(json.dumps(score(folder, RANKS)))
+    told = score(folder, RANKS)
+    one = sampler((4, 4, 1))
+    told["places"] = places(one)
+    one.set_epoch(0)
+    (folder / f"{rank}.pickle").write_bytes(pickle.dumps(one))  # as a spawned worker gets it
+    (folder / f"{rank}.json").write_text(json.dumps(told))
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +125,11 @@ def test_scores_are_those_of_one_process(told: list[dict[str, Any]], folder: Pat
     assert {"val_dice", "test_dice", "test_nsd"} <= alone.keys()
     for one in told:
         assert one["scores"] == pytest.approx(alone, abs=1e-6)
+
+
+def test_no_two_ranks_share_a_stream(told: list[dict[str, Any]], folder: Path) -> None:
+    """Nor do their workers: where they are spawned they have no process group to ask."""
+    drawn = [one["places"] for one in told]
+    assert drawn[0] != drawn[1]
+    for rank in range(RANKS):
+        assert places(pickle.loads((folder / f"{rank}.pickle").read_bytes())) == drawn[rank]

@@ -21,6 +21,7 @@ from saros_hf.folds import SplitName, split_of
 
 from .cases import CaseBatch, CaseDataset
 from .loaders import EpochSampler, ResumableLoader, ShareSampler
+from .memory import memory_limit_bytes
 from .patches import PatchBatch, PatchDataset, PatchSize
 from .spec import TaskChoice, tasks_of
 from .store import SliceStore
@@ -241,9 +242,9 @@ def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - items are batches already
 
 def _warn_if_larger_than_memory(rows: Rows) -> None:
     size = sum(Path(file["filename"]).stat().st_size for file in rows.cache_files)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = memory_limit_bytes()
     if size > memory:
         rank_zero_warn(
-            f"the training slices take {size / 2**30:.0f} GiB, this machine has "
+            f"the training slices take {size / 2**30:.0f} GiB, this process has "
             f"{memory / 2**30:.0f} GiB of memory: --data.compress true reads them many times faster"
         )
