@@ -1,7 +1,10 @@
-"""How much memory this process may fill."""
+"""How much memory this process may fill, and whether a dataset fits into it."""
 
 import os
 from pathlib import Path
+
+import datasets
+from lightning.pytorch.utilities import rank_zero_warn
 
 
 def memory_limit_bytes(root: Path = Path("/")) -> int:
@@ -14,6 +17,17 @@ def memory_limit_bytes(root: Path = Path("/")) -> int:
     """
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min([physical, *_group_limits(root)])
+
+
+def warn_if_larger_than_memory(rows: datasets.Dataset) -> None:
+    """Say how to train on slices that do not stay in the page cache."""
+    size = sum(Path(file["filename"]).stat().st_size for file in rows.cache_files)
+    memory = memory_limit_bytes()
+    if size > memory:
+        rank_zero_warn(
+            f"the training slices take {size / 2**30:.0f} GiB, this process has "
+            f"{memory / 2**30:.0f} GiB of memory: --data.compress true reads them many times faster"
+        )
 
 
 def _group_limits(root: Path) -> list[int]:
