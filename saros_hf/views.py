@@ -1,7 +1,7 @@
 """Annotated slices as views on the Arrow file that `datasets` keeps, without a copy."""
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,10 +54,7 @@ class SliceViews:
     """
 
     def __init__(self, dataset: datasets.Dataset) -> None:
-        # Views need the rows in the order of the file.
-        dataset = dataset if dataset._indices is None else dataset.flatten_indices()
-        names = ["case_id", "slice_index", "spacing_mm"]
-        table = dataset.with_format("arrow").select_columns(names)[:]
+        table = small_columns(dataset, ["case_id", "slice_index", "spacing_mm"])
         self._case_ids: list[str] = table["case_id"].to_pylist()
         self._slice_indices: list[int] = table["slice_index"].to_pylist()
         self._spacings: list[tuple[float, float, float]] = [
@@ -93,9 +90,9 @@ class ColumnViews:
     """
 
     def __init__(self, dataset: datasets.Dataset, column: str) -> None:
-        if dataset._indices is not None:
-            dataset = dataset.flatten_indices()
         self._source = dataset, column
+        places = _places(dataset)
+        self._places = None if places is None else places.to_numpy()
         chunks = [chunk for chunk in dataset.data.column(column).chunks if len(chunk)]
         self._readers = [_reader(chunk) for chunk in chunks]
         self._ends = np.cumsum([len(chunk) for chunk in chunks]).tolist()
@@ -105,8 +102,27 @@ class ColumnViews:
         return ColumnViews, self._source
 
     def __getitem__(self, row: int) -> NDArray[Any]:
+        if self._places is not None:
+            row = int(self._places[row])
         number = bisect_right(self._ends, row)
         return self._readers[number](row - (self._ends[number - 1] if number else 0))
+
+
+def small_columns(dataset: datasets.Dataset, names: Sequence[str]) -> pa.Table:
+    """Return columns in the dataset's own order, whatever that of the file; copied if it differs.
+
+    ``flatten_indices`` would write all columns anew, pixels included.
+    """
+    places = _places(dataset)
+    table = dataset.data.table.select(names)
+    return table if places is None else table.take(places)
+
+
+def _places(dataset: datasets.Dataset) -> pa.Array | None:
+    """Return where each row of a selection lies in the file, ``None`` if all lie in order."""
+    if dataset._indices is None:
+        return None
+    return dataset._indices.column(0).combine_chunks()
 
 
 def _reader(chunk: pa.Array) -> Callable[[int], NDArray[Any]]:

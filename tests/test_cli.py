@@ -185,6 +185,7 @@ def test_bad_arguments_end_with_one_line(
     run: Callable[..., tuple[int, str, str]], model: Path, phantoms: Path, tmp_path: Path
 ) -> None:
     image = phantoms / "case_000" / "image.nii.gz"
+    fit = ["fit", *TINY, f"--data.data_dir={tmp_path / 'no'}"]
     for arguments, message in [
         (["phantom", tmp_path / "p", "--cases", "0"], "cases: found 0, expected at least 1"),
         (["phantom", phantoms, "--cases", "3"], "expected a new or empty folder"),
@@ -194,6 +195,10 @@ def test_bad_arguments_end_with_one_line(
         (["predict", "--model", model, image, tmp_path / "o"], "found no .nii.gz name"),
         (["predict", "--model", model, tmp_path / "x.nii.gz", "o.nii.gz"], "found no such file"),
         (["fit", f"--data.data_dir={tmp_path / 'no'}", *TINY], "found no such folder"),
+        ([*fit, "--data.patch_size=[32,32,8]"], "the networks are two-dimensional"),
+        ([*fit, "--data.window=[350,-250]"], "window: found 350 to -250 HU"),
+        ([*fit, '--data.label_weights={"body-regions":[1,1]}'], "found 2 weights, expected 14"),
+        ([*fit, "--data.augmentation.scale=1.5"], "augmentation.scale: found 1.5"),
     ]:
         code, _, err = run(*arguments)
         assert code == 1, arguments

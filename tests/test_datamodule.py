@@ -9,6 +9,7 @@ from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.volume import annotated_slices
 from training.cases import CaseBatch, CaseDataset
 from training.datamodule import SarosDataModule
+from training.patches import refuse_thick_patches
 from training.transforms import Augmentation
 
 
@@ -60,6 +61,8 @@ def test_both_ways_of_augmenting_start_from_the_same_patches(phantoms: Path, cac
 
 def test_thick_patches(phantoms: Path, cache: Path) -> None:
     module = datamodule(phantoms, cache, patch_size=(32, 32, 8))
+    with pytest.raises(UsageError, match=r"patch_size: found .*32, 32, 8.*two-dimensional"):
+        refuse_thick_patches(module.patch_size)
     batch = module.on_after_batch_transfer(next(iter(module.train_dataloader())), 0)
     assert batch.image.shape == (4, 1, 32, 32, 8)
     assert batch.masks["body-regions"].shape == (4, 32, 32, 8)
@@ -139,9 +142,65 @@ def test_validation_and_test_share_no_case_with_training(phantoms: Path, cache: 
     assert not validation & test
 
 
+UNUSABLE: list[tuple[dict[str, object], str]] = [
+    ({"task": "bones"}, "task: found bones, expected body-regions or body-parts or joint"),
+    ({"patch_size": (32, 0)}, r"patch_size: found \(32, 0\), expected 2 or 3 numbers"),
+    ({"patch_size": (32, 32, 8), "context": 1}, "context: found 1, expected 0 with a patch_size"),
+    ({"batch_size": 0}, "batch_size: found 0, expected 1 or more"),
+    ({"num_workers": -1}, "num_workers: found -1"),
+    ({"augment_on": "gpu"}, "augment_on: found gpu, expected device or workers"),
+    ({"window": (350, -250)}, "window: found 350 to -250 HU, expected a lower end"),
+    ({"window": (50, 50)}, "window: found 50 to 50 HU"),
+    ({"label_weights": {"body-regions": [1.0] * 13}}, "found 13 weights, expected 14"),
+    ({"label_weights": {"body-regions": [0.0] * 14}}, "found no weight above 0"),
+    ({"label_weights": {"body-regions": [-1.0] + [1.0] * 13}}, "found -1, expected numbers from 0"),
+    ({"label_weights": {"body-parts": [1.0] * 7}}, "found 'body-parts', expected body-regions"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), UNUSABLE)
+def test_options_are_refused_before_anything_is_read(
+    options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message) as refused:
+        SarosDataModule(Path("nowhere"), **options)
+    assert "\n" not in str(refused.value)
+
+
+def test_label_maps_that_are_not_weighted_are_drawn_from_evenly(
+    phantoms: Path, cache: Path
+) -> None:
+    weights = {"body-regions": [0.0] * 10 + [1.0] + [0.0] * 3}  # brain
+    options = {"task": "joint", "label_weights": weights, "batch_size": 40, "augment": False}
+    module = datamodule(phantoms, cache, patches_per_epoch=40, **options)
+    (batch,) = module.train_dataloader()
+    brain = batch.masks["body-regions"][:, 24, 24] == 10
+    parts = batch.masks["body-parts"][~brain, 24, 24]
+    # Binomial (40, 1/2): 20 with a deviation of 3, and the others from 7 labels.
+    assert 5 < brain.sum() < 35
+    assert len(parts.unique()) > 2
+
+
+def test_a_label_without_slices_cannot_be_all_that_is_drawn(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data")
+    weights = {"body-regions": [0.0] * 8 + [1.0] + [0.0] * 5}  # breast implant
+    with pytest.raises(UsageError, match="body-regions: found no slice with a label that has a"):
+        datamodule(folder, tmp_path, label_weights=weights).train_dataset()
+
+
 def test_an_epoch_without_a_batch_is_refused(phantoms: Path, cache: Path) -> None:
     with pytest.raises(UsageError, match="patches_per_epoch: found 3, expected at least 4"):
         datamodule(phantoms, cache, patches_per_epoch=3).train_dataloader()
+
+
+def test_each_label_map_needs_cases_to_train_on(tmp_path: Path) -> None:
+    """To validate on, one of them will do."""
+    folder = write_folder(tmp_path / "data")
+    (folder / "case_001" / "body-parts.nii.gz").unlink()  # validation
+    assert datamodule(folder, tmp_path, task="joint").stores["validation"].holds("body-regions")
+    (folder / "case_000" / "body-parts.nii.gz").unlink()  # training
+    with pytest.raises(MissingFileError, match="no body-parts annotation in the train split"):
+        datamodule(folder, tmp_path, task="joint")
 
 
 def test_a_split_without_cases_is_named(tmp_path: Path) -> None:

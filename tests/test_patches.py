@@ -6,9 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy import stats
 
 import saros_hf
+from saros_hf import views
+from saros_hf.codec import unpack
+from saros_hf.errors import UsageError
 from saros_hf.labels import TASKS
 from training.loaders import EpochSampler
 from training.patches import PatchDataset
@@ -67,6 +71,22 @@ def test_packed_slices_give_the_same_batches(
         assert torch.equal(one.masks["body-parts"], other.masks["body-parts"])
 
 
+def test_a_batch_unpacks_nothing_twice(
+    phantoms: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = patches(open_store(phantoms, cache, compress=True))
+    unpacked: list[int] = []
+
+    def counting(data: memoryview) -> NDArray[Any]:
+        unpacked.append(len(data))
+        return unpack(data)
+
+    monkeypatch.setattr(views, "unpack", counting)
+    batch = packed[3]
+    # Of six patches an image and both maps each; two patches may share a slice.
+    assert 0 < len(unpacked) <= 3 * len(batch.image)
+
+
 def test_context_is_the_neighbouring_slices(phantoms: Path, cache: Path) -> None:
     every = open_store(phantoms, cache, unannotated=True)
     thick = patches(open_store(phantoms, cache, context=2))[1].image
@@ -80,6 +100,13 @@ def test_context_is_the_neighbouring_slices(phantoms: Path, cache: Path) -> None
             if inside[n, k]:
                 assert torch.equal(thick[n, k], stacked[n, 0, ..., k])
     assert inside.sum() > 20
+
+
+def test_thick_patches_and_context_exclude_one_another(phantoms: Path, cache: Path) -> None:
+    """The first channel of a slice with context is a neighbour, not the slice of the labels."""
+    thick = open_store(phantoms, cache, context=2)
+    with pytest.raises(UsageError, match="context: found 2 with patches in three dimensions"):
+        patches(thick, patch_size=(48, 40, 5))
 
 
 def test_a_thick_patch_is_annotated_where_its_slices_are(phantoms: Path, cache: Path) -> None:

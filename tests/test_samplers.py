@@ -1,4 +1,4 @@
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ import torch
 import torchio as tio
 from case_folders import sparse_mask
 from scipy import stats
-from torch import distributed, multiprocessing
 from torch.utils.data import DataLoader, Dataset
 
+from saros_hf.errors import UsageError
 from training.samplers import AnnotatedPatchSampler
 
 SHAPE = (12, 10, 20)
@@ -96,7 +96,7 @@ def test_subjects_and_epochs_have_draws_of_their_own() -> None:
     assert places(one) == first
 
 
-class _Patches(Dataset):
+class Patches(Dataset):
     """Every item is the same subject, cut by the worker's copy of the sampler."""
 
     def __init__(self) -> None:
@@ -110,23 +110,33 @@ class _Patches(Dataset):
 
 
 def test_no_two_workers_share_a_stream() -> None:
-    drawn = [one for batch in DataLoader(_Patches(), num_workers=2) for one in batch]
+    drawn = [one for batch in DataLoader(Patches(), num_workers=2) for one in batch]
     assert len(set(drawn)) == 8
-    assert drawn == [one for batch in DataLoader(_Patches(), num_workers=2) for one in batch]
+    assert drawn == [one for batch in DataLoader(Patches(), num_workers=2) for one in batch]
 
 
-def _first_places(rank: int, results: str) -> None:
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{results}/meet", rank=rank, world_size=2
-    )
-    Path(results, f"{rank}.txt").write_text(str(places(sampler((4, 4, 1)))))
-    distributed.destroy_process_group()
+class FewPatches(Patches):
+    """Few items."""
+
+    def __len__(self) -> int:
+        return 2
 
 
-def test_no_two_ranks_share_a_stream(tmp_path: Path) -> None:
-    multiprocessing.spawn(_first_places, (str(tmp_path),), nprocs=2)
-    one, other = ((tmp_path / f"{rank}.txt").read_text() for rank in (0, 1))
-    assert one != other
+def test_workers_that_live_on_hear_of_the_next_epoch() -> None:
+    """A run of two epochs, and the second of them again, as after a resume."""
+    whole, resumed = (epochs_of_a_worker(first) for first in (0, 1))
+    assert whole[1] == resumed[0]
+    assert len({*whole[0], *whole[1]}) == 4
+
+
+def epochs_of_a_worker(first: int) -> list[list[str]]:
+    patches = FewPatches()
+    loader = DataLoader(patches, batch_size=None, num_workers=1, persistent_workers=True)
+    drawn = []
+    for epoch in range(first, 2):
+        patches.sampler.set_epoch(epoch)
+        drawn.append(list(loader))
+    return drawn
 
 
 def test_context_comes_as_channels_repeated_at_the_ends() -> None:
@@ -140,9 +150,45 @@ def test_context_comes_as_channels_repeated_at_the_ends() -> None:
     assert seen == {(0, 0, 0, 1, 2), (7, 8, 9, 10, 11)}
 
 
-def test_context_is_for_flat_patches() -> None:
-    with pytest.raises(ValueError, match="context: found 1 with patches of 3 slices"):
-        sampler((4, 4, 3), context=1)
+def test_rescaled_images_are_padded_as_told() -> None:
+    one = subject()
+    one.add_image(tio.ScalarImage(tensor=torch.ones(1, *SHAPE, dtype=torch.uint8)), "pet")
+    one["pet"].affine = one["image"].affine
+    cut = sampler((40, 40, 1), pad_value={"pet": 7, "image": -1.0})
+    for patch in cut(one, 3):
+        outside = patch["mask"].data == 255
+        assert outside.sum() == 40 * 40 - SHAPE[0] * SHAPE[1]
+        assert (patch["image"].data[outside] == -1).all()
+        assert (patch["pet"].data[outside] == 7).all()
+    with pytest.raises(UsageError, match="-1024 for the uint8 image 'pet', expected 0 to 255"):
+        next(sampler((4, 4, 1))(one))
+
+
+def test_a_patch_keeps_what_is_known_of_its_subject() -> None:
+    one = tio.RescaleIntensity((-1, 1))(tio.Subject(subject(), case_id="case_000", age=50))
+    patch = next(sampler((4, 4, 1), pad_value=-1)(one))
+    theirs = next(tio.LabelSampler((4, 4, 1), "mask", {0: 1, 1: 1, 255: 0})(one, 1))
+    assert patch.keys() == theirs.keys()
+    assert (patch["case_id"], patch.age) == ("case_000", 50)
+    assert patch.shape == (1, 4, 4, 1)
+    assert patch.applied_transforms == one.applied_transforms
+    assert one.spatial_shape == SHAPE
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"context": 1, "size": (4, 4, 3)}, "context: found 1 with patches of 3 slices"),
+        ({"label_weights": [1.0]}, "found 1, and label 1 in a subject, expected one for each"),
+        ({"label_weights": [0, 0, 1.0]}, "found 0 for each label of a subject, 0, 1"),
+        ({"label_weights": [1.0, -1.0]}, "found -1, expected numbers from 0 on"),
+        ({"label_weights": [1.0, np.nan]}, "found nan, expected numbers from 0 on"),
+        ({"label_weights": [0.0, 0.0]}, "found no weight above 0"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        next(sampler(**({"size": (4, 4, 1)} | options))(subject()))
 
 
 def test_it_feeds_torchios_queue() -> None:

@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import datasets
@@ -38,11 +39,22 @@ def test_views_equal_the_rows_and_own_no_memory(rows: datasets.Dataset) -> None:
 
 def test_a_shuffled_or_filtered_dataset_is_read_in_its_own_order(rows: datasets.Dataset) -> None:
     chosen = rows.select([40, 3, 11])
+    before = written(rows)
     store = SliceStore(chosen, TASKS)
     for row in range(3):
         assert np.array_equal(store.image(row), chosen.with_format("numpy")[row]["image"])
         for label, found in enumerate(store.index["body-regions"]):
             assert (row in found.rows) == (label in chosen[row]["region_labels"])
+    assert not store.image(2).flags.owndata
+    assert written(rows) == before
+    again = pickle.loads(pickle.dumps(store))  # as a worker gets it
+    assert np.array_equal(again.image(2), rows.with_format("numpy")[11]["image"])
+
+
+def written(rows: datasets.Dataset) -> int:
+    """Return the bytes beside the Arrow file, where copies of it would go."""
+    folder = Path(rows.cache_files[0]["filename"]).parent
+    return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def test_the_index_names_every_slice_that_holds_a_label_and_where(rows: datasets.Dataset) -> None:

@@ -7,6 +7,7 @@ from patch_batches import WINDOW, only, ramps, smooth_batch
 from scipy import ndimage, stats
 from torch.nn import functional
 
+from saros_hf.errors import UsageError
 from saros_hf.labels import MIRRORED_PARTS, BodyPart
 from training.patches import PatchBatch
 from training.transforms import (
@@ -85,6 +86,40 @@ def test_both_forms_do_the_same_to_the_same_batch(name: str, depth: int | None) 
         for task, mask in torchio.masks.items():
             differing = (mask != batched.masks[task]).float().mean()
             assert differing < 1e-3  # places half-way between two voxels
+
+
+def test_a_blur_may_reach_over_the_whole_patch() -> None:
+    """SciPy mirrors to and fro, however small the patch."""
+    blur = only(blur_share=1, blur_voxels=9)
+    batch = smooth_batch(shape=(7, 10))
+    out = BatchedAugmentation(blur, WINDOW)(batch)
+    unit = (Normalisation(WINDOW)(batch).image[:, 0].numpy() + 1) / 2
+    widths = blur.draw(batch.seed, len(unit)).blur
+    assert widths.max() * 4 > 2 * 10
+    expected = [ndimage.gaussian_filter(one, std) for one, std in zip(unit, widths, strict=True)]
+    torch.testing.assert_close(
+        (out.image[:, 0] + 1) / 2, torch.from_numpy(np.stack(expected)), atol=1e-5, rtol=0
+    )
+
+
+def test_patches_of_a_single_voxel() -> None:
+    out = BatchedAugmentation(Augmentation(), WINDOW)(smooth_batch(shape=(1, 1), count=64))
+    assert out.image.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": 1.5}, r"augmentation.scale: found 1.5, expected 0 to 0.9. The default is 0.15"),
+        ({"flip_share": 1.1}, "flip_share: found 1.1, expected 0 to 1"),
+        ({"noise_std": -0.1}, "noise_std: found -0.1, expected 0 or more"),
+        ({"degrees": float("nan")}, "degrees: found nan, expected 0 to 180"),
+        ({"low_resolution_factor": 0.5}, "found 0.5, expected 1 or more"),
+    ],
+)
+def test_bounds_that_make_no_sense(options: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Augmentation(**options)
 
 
 @pytest.mark.parametrize("depth", [None, 3])

@@ -38,6 +38,7 @@ def test_views_of_a_selection_and_from_the_end(rows: datasets.Dataset) -> None:
         ("case_001", 5),
         ("case_000", 1),
     ]
+    assert not views[0].image.flags.owndata
     assert views[-1].case_id == "case_000"
     with pytest.raises(IndexError):
         views[2]

@@ -1,14 +1,18 @@
 """Which slice, and which voxel of it, a patch is centred on."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from saros_hf.errors import UsageError
 from saros_hf.labels import Task
 
+from .label_weights import refuse_bad_task_weights
 from .store import SliceStore
+
+MaskOf: TypeAlias = Callable[[Task, int], NDArray[np.uint8]]
 
 _GUESSES = 12
 
@@ -27,26 +31,41 @@ class CentreDraw:
     Args:
         store: Where the slices are.
         label_weights: For each task, the weight of every label id; even over the labels there
-            are if ``None``. Two tasks are drawn equally often.
+            are if ``None`` or if the task is not named. Two tasks are drawn equally often.
+
+    Raises:
+        UsageError: Weights are too few or negative, or no slice holds a label that has one.
     """
 
     def __init__(
         self, store: SliceStore, label_weights: Mapping[Task, Sequence[float]] | None = None
     ) -> None:
+        refuse_bad_task_weights(label_weights, store.tasks)
         self.store = store
         shares: list[float] = []
         self._choices = []
         for task, labels in store.index.items():
             weights = np.array([float(one.rows.size > 0) for one in labels])
-            if label_weights is not None:
+            if label_weights is not None and task in label_weights:
                 weights *= label_weights[task]
+            if not weights.any():
+                raise UsageError(
+                    task,
+                    found="no slice with a label that has a weight",
+                    expected="at least one",
+                    remedy="Raise the label_weights of labels that are annotated, or leave this "
+                    "label map out.",
+                )
             for label in np.flatnonzero(weights):
                 self._choices.append((task, int(label), labels[label].rows, labels[label].boxes))
                 shares.append(weights[label] / weights.sum())
         self._edges = np.cumsum(shares)[:-1] / sum(shares)
 
-    def draw(self, rng: np.random.Generator, count: int) -> list[Centre]:
-        """Return ``count`` centres."""
+    def draw(
+        self, rng: np.random.Generator, count: int, mask_of: MaskOf | None = None
+    ) -> list[Centre]:
+        """Return ``count`` centres; ``mask_of`` replaces :meth:`SliceStore.mask`."""
+        mask_of = mask_of or self.store.mask
         choices = np.searchsorted(self._edges, rng.random(count), side="right").tolist()
         chances = rng.random((count, 1 + 2 * _GUESSES)).tolist()
         centres = []
@@ -54,7 +73,7 @@ class CentreDraw:
             task, label, rows, boxes = self._choices[choice]
             at = int(first * len(rows))
             row = int(rows[at])
-            mask = self.store.mask(task, row)
+            mask = mask_of(task, row)
             centres.append(Centre(row, *_voxel(mask, label, boxes[at].tolist(), guesses, rng)))
         return centres
 

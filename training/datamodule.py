@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from datasets import Dataset as Rows
 from datasets import DatasetDict
 from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
 
 import saros_hf
 from saros_hf.case_files import find_cases
 from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.folds import SplitName, split_of
+from saros_hf.labels import Task
 
 from .cases import CaseBatch, CaseDataset
-from .loaders import EpochSampler, ResumableLoader
+from .data_options import refuse_bad_options
+from .loaders import EpochSampler, ResumableLoader, ShareSampler
+from .memory import warn_if_larger_than_memory
 from .patches import PatchBatch, PatchDataset, PatchSize
 from .spec import TaskChoice, tasks_of
 from .store import SliceStore
@@ -51,12 +52,16 @@ class SarosDataModule(LightningDataModule):
         augmentation: Bounds of these changes.
         augment_on: ``device`` for all patches of a batch at once where the network is, ``workers``
             for TorchIO's transforms, patch by patch, where they are cut.
-        label_weights: For each task, how often each label id is drawn; evenly if ``None``.
+        label_weights: For each task, how often each label id is drawn; evenly if ``None``, and
+            from a label map that is not named.
         compress: Keep slices packed: a third of the size on disk and in memory, and the better
             choice as soon as the plain ones do not fit into memory.
         num_workers: Processes that cut patches; 0 cuts them in the training process.
         cache_dir: Where `datasets` keeps its Arrow files.
         seed: Seed of the patches; ``None`` takes that of ``seed_everything``.
+
+    Raises:
+        UsageError: An option has a value that cannot be used.
     """
 
     def __init__(  # noqa: PLR0913 - the arguments are the command line
@@ -72,13 +77,15 @@ class SarosDataModule(LightningDataModule):
         augment: bool = True,
         augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
         augment_on: Literal["device", "workers"] = "device",
-        label_weights: dict[str, list[float]] | None = None,
+        label_weights: dict[Task, list[float]] | None = None,
         compress: bool = False,
         num_workers: int = 0,
         cache_dir: Path | None = None,
         seed: int | None = None,
     ) -> None:
         super().__init__()
+        # A rank may have no CT to predict.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.data_dir = Path(data_dir)
         self.task = task
         self.fold = fold
@@ -97,6 +104,7 @@ class SarosDataModule(LightningDataModule):
         self._loader: ResumableLoader | None = None
         self._done = 0
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", "0")) if seed is None else seed
+        refuse_bad_options(self)
 
     def prepare_data(self) -> None:
         """Build the Arrow cache once, before the ranks open it; prediction needs none."""
@@ -122,7 +130,7 @@ class SarosDataModule(LightningDataModule):
             patch_size=self.patch_size,
             batch_size=self.batch_size,
             seed=self.seed,
-            label_weights=self.label_weights,  # type: ignore[arg-type]
+            label_weights=self.label_weights,
             transform=in_workers,
         )
 
@@ -182,8 +190,8 @@ class SarosDataModule(LightningDataModule):
         cases = find_cases(self.data_dir)
         test = [c for c in cases if split_of(c.case.fold, validation_fold=self.fold) == "test"]
         world_size, rank = self._ranks()
-        paths = [str(files.image) for files in test[rank::world_size]]
-        return DataLoader(cast("Dataset[str]", paths), batch_size=None, shuffle=False)
+        share = cast("Dataset[str]", [str(files.image) for files in test[rank::world_size]])
+        return DataLoader(share, batch_size=None, sampler=ShareSampler(share))
 
     def in_plane_spacing_mm(self) -> tuple[float, float]:
         """Return the smallest and largest in-plane spacing among the training slices."""
@@ -210,21 +218,26 @@ class SarosDataModule(LightningDataModule):
 
     def _store(self, dataset: DatasetDict, split: SplitName) -> SliceStore:
         store = SliceStore(dataset[split], tasks_of(self.task)) if split in dataset else None
-        if store is None or not len(store):
+        tasks = tasks_of(self.task)
+        found = [task for task in tasks if store is not None and store.holds(task)]
+        # Each label map needs something to learn from; scores leave out what there is none of.
+        if store is None or len(found) < (len(tasks) if split == "train" else 1):
+            missing = next(task for task in tasks if task not in found)
             raise MissingFileError(
                 self.data_dir,
-                found=f"no {self.task} annotation in the {split} split",
+                found=f"no {missing} annotation in the {split} split",
                 expected=f"at least one annotated case in {split}",
                 remedy="Add cases of its folds, or choose another --data.fold.",
             )
         if split == "train" and not self.compress:
-            _warn_if_larger_than_memory(dataset[split])
+            warn_if_larger_than_memory(dataset[split])
         return store
 
     def _case_loader(self, split: Literal["validation", "test"]) -> DataLoader[CaseBatch]:
         world_size, rank = self._ranks()
-        dataset = CaseDataset(self.stores[split], world_size=world_size, rank=rank)
-        return DataLoader(dataset, batch_size=None, shuffle=False, collate_fn=_as_it_is)
+        share = CaseDataset(self.stores[split], world_size=world_size, rank=rank)
+        sampler = ShareSampler(share)
+        return DataLoader(share, batch_size=None, sampler=sampler, collate_fn=_as_it_is)
 
     def _ranks(self) -> tuple[int, int]:
         if self.trainer is None:
@@ -234,13 +247,3 @@ class SarosDataModule(LightningDataModule):
 
 def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - items are batches already
     return batch
-
-
-def _warn_if_larger_than_memory(rows: Rows) -> None:
-    size = sum(Path(file["filename"]).stat().st_size for file in rows.cache_files)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > memory:
-        rank_zero_warn(
-            f"the training slices take {size / 2**30:.0f} GiB, this machine has "
-            f"{memory / 2**30:.0f} GiB of memory: --data.compress true reads them many times faster"
-        )

@@ -18,6 +18,7 @@ from .datamodule import SarosDataModule
 from .exporter import ModelExporter
 from .inference import SUFFIX, Job
 from .module import SarosSegmenter
+from .patches import refuse_thick_patches
 from .slicewise import Prediction
 
 Fold: TypeAlias = Literal[1, 2, 3, 4, 5]
@@ -115,6 +116,10 @@ class SarosCLI(LightningCLI):
                 TensorBoardLogger(folder, name="tensorboard", version=""),
             ]
         return super().instantiate_trainer(**options)
+
+    def before_fit(self) -> None:
+        """Refuse patches that the networks cannot take before slices are kept for them."""
+        refuse_thick_patches(self.datamodule.patch_size)
 
     def before_predict(self) -> None:
         """Keep no label map in memory once it is written."""

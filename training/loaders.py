@@ -1,4 +1,4 @@
-"""Which batches a rank trains on, in an epoch from its start or from where a run was cut off."""
+"""Which batches and cases a rank gets, in an epoch from its start or from where it was cut off."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -35,6 +35,17 @@ class EpochSampler(DistributedSampler[Any]):
 
     def __len__(self) -> int:
         return self.per_rank
+
+
+class ShareSampler(DistributedSampler[Any]):
+    """Goes through a share that is one rank's already, in its order.
+
+    A ``DistributedSampler``, so that Lightning leaves it in place: any other it would replace by
+    one that shares out the share among the ranks once more.
+    """
+
+    def __init__(self, share: Dataset[Any]) -> None:
+        super().__init__(share, num_replicas=1, rank=0, shuffle=False)
 
 
 class ResumableLoader(DataLoader[PatchBatch]):

@@ -19,7 +19,7 @@ from .averaging import PredictOptions, padded_forward
 from .cases import CaseBatch
 from .datamodule import SarosDataModule
 from .losses import SparseSegmentationLoss, balanced_weights
-from .patches import PatchBatch
+from .patches import PatchBatch, refuse_thick_patches
 from .pretrained import model_folder, read_pretrained, write_pretrained
 from .record import TrainingRecord, record_of, validation_dice
 from .schedule import Decay, Optimisation, OptimizerName
@@ -128,6 +128,7 @@ class SarosSegmenter(LightningModule):
     def on_fit_start(self) -> None:
         """Learn from the training cases what spacing they have and how rare each label is."""
         datamodule: SarosDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        refuse_thick_patches(datamodule.patch_size)
         self.spacing_range_mm.copy_(torch.tensor(datamodule.in_plane_spacing_mm()))
         patches = datamodule.train_dataset()
         for task in self.tasks:

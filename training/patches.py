@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -10,14 +11,30 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from saros_hf.errors import UsageError
 from saros_hf.labels import IGNORE_INDEX, Task, num_classes
 
-from .centres import Centre, CentreDraw
+from .centres import Centre, CentreDraw, MaskOf
 from .store import SliceStore
 from .windows import AIR_HU, copy_window
 
 PatchSize: TypeAlias = tuple[int, int] | tuple[int, int, int]
 _Arrays: TypeAlias = tuple[NDArray[np.int16], dict[Task, NDArray[np.uint8]]]
+
+
+def refuse_thick_patches(patch_size: PatchSize) -> None:
+    """Raise if a network that sees one slice at a time would get patches of several.
+
+    Raises:
+        UsageError: Patches have three dimensions.
+    """
+    if len(patch_size) != 2:
+        raise UsageError(
+            "--data.patch_size",
+            found=str(list(patch_size)),
+            expected="voxels along i and j: the networks are two-dimensional",
+            remedy="Leave out the third; --data.context gives neighbouring slices as channels.",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +82,9 @@ class PatchDataset(Dataset[PatchBatch]):
         seed: Seed of all draws.
         label_weights: As of :class:`training.centres.CentreDraw`.
         transform: Applied to every batch, in the process that cuts it.
+
+    Raises:
+        UsageError: Patches in three dimensions of slices that have neighbours as channels.
     """
 
     def __init__(
@@ -83,11 +103,21 @@ class PatchDataset(Dataset[PatchBatch]):
         self.seed = seed
         self.transform = transform
         self._centres = CentreDraw(store, label_weights)
+        self._channels = len(store.image(int(store.annotated[0])))
+        if len(patch_size) == 3 and self._channels > 1:
+            raise UsageError(
+                "context",
+                found=f"{self._channels // 2} with patches in three dimensions",
+                expected="0, since they hold the neighbouring slices",
+                remedy="Leave context out, or give patch_size two numbers.",
+            )
 
     def __getitem__(self, number: int) -> PatchBatch:
         rng = np.random.default_rng([self.seed, number])
-        centres = self._centres.draw(rng, self.batch_size)
-        image, masks = (self._stacked if len(self.patch_size) == 3 else self._flat)(centres)
+        mask_of = cache(self.store.mask)  # a packed one is unpacked once
+        centres = self._centres.draw(rng, self.batch_size, mask_of)
+        cut = self._stacked if len(self.patch_size) == 3 else self._flat
+        image, masks = cut(centres, mask_of)
         batch = PatchBatch(
             image=torch.from_numpy(image),
             masks={task: torch.from_numpy(mask) for task, mask in masks.items()},
@@ -96,18 +126,17 @@ class PatchDataset(Dataset[PatchBatch]):
         )
         return batch if self.transform is None else self.transform(batch)
 
-    def _flat(self, centres: Sequence[Centre]) -> _Arrays:
+    def _flat(self, centres: Sequence[Centre], mask_of: MaskOf) -> _Arrays:
         size = self.patch_size[:2]
-        channels = len(self.store.image(0))
-        image, masks = self._empty((channels, *size), size)
+        image, masks = self._empty((self._channels, *size), size)
         for n, (row, i, j) in enumerate(centres):
             first = i - size[0] // 2, j - size[1] // 2
             copy_window(self.store.image(row), image[n], first, AIR_HU)
             for task, mask in masks.items():
-                copy_window(self.store.mask(task, row), mask[n], first, IGNORE_INDEX)
+                copy_window(mask_of(task, row), mask[n], first, IGNORE_INDEX)
         return image, masks
 
-    def _stacked(self, centres: Sequence[Centre]) -> _Arrays:
+    def _stacked(self, centres: Sequence[Centre], mask_of: MaskOf) -> _Arrays:
         """Return patches with an axis k; in memory it comes before i and j, as in the store."""
         *size, depth = self.patch_size
         image, masks = self._empty((depth, *size), (depth, *size))
@@ -115,9 +144,8 @@ class PatchDataset(Dataset[PatchBatch]):
         for n, (row, i, j) in enumerate(centres):
             first = i - size[0] // 2, j - size[1] // 2
             for k, neighbour in enumerate(self.store.neighbours(row, offsets)):
-                self._copy_plane(
-                    neighbour, first, image[n, k], {t: m[n, k] for t, m in masks.items()}
-                )
+                planes = {task: mask[n, k] for task, mask in masks.items()}
+                self._copy_plane(neighbour, first, image[n, k], planes, mask_of)
         volumes = {task: np.moveaxis(mask, 1, -1) for task, mask in masks.items()}
         return np.moveaxis(image, 1, -1)[:, None], volumes
 
@@ -127,6 +155,7 @@ class PatchDataset(Dataset[PatchBatch]):
         first: tuple[int, int],
         image: NDArray[np.int16],
         masks: dict[Task, NDArray[np.uint8]],
+        mask_of: MaskOf,
     ) -> None:
         if row is None:
             image[...] = AIR_HU
@@ -136,7 +165,7 @@ class PatchDataset(Dataset[PatchBatch]):
             if row is None or not self.store.is_annotated(row):
                 mask[...] = IGNORE_INDEX
             else:
-                copy_window(self.store.mask(task, row), mask, first, IGNORE_INDEX)
+                copy_window(mask_of(task, row), mask, first, IGNORE_INDEX)
 
     def _empty(self, image: tuple[int, ...], mask: tuple[int, ...]) -> _Arrays:
         masks: dict[Task, NDArray[np.uint8]] = {
@@ -149,7 +178,7 @@ class PatchDataset(Dataset[PatchBatch]):
         counts = np.zeros(num_classes(task), np.int64)
         for number in range(batches):
             rng = np.random.default_rng([self.seed, number])
-            mask = self._flat(self._centres.draw(rng, self.batch_size))[1][task]
+            mask = self._flat(self._centres.draw(rng, self.batch_size), self.store.mask)[1][task]
             counts += np.bincount(mask[mask != IGNORE_INDEX], minlength=len(counts))
         frequencies: NDArray[np.float64] = counts / counts.sum()
         return frequencies

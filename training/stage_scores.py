@@ -38,7 +38,10 @@ class StageScores(nn.Module):
                 of(self.nsd, task).update(*volumes, spacing_mm=batch.spacing_mm)
 
     def finish(self, stage: str, *, surfaces: bool) -> dict[str, Tensor]:
-        """Return ``STAGE_dice``, ``STAGE_dice/LABEL`` and so on, and start anew."""
+        """Return ``STAGE_dice``, ``STAGE_dice/LABEL`` and so on, and start anew.
+
+        A label map that no case has does not count.
+        """
         told: dict[str, Tensor] = {}
         metrics = {"dice": self.dice} | ({"nsd": self.nsd} if surfaces else {})
         for name, metric_of in metrics.items():
@@ -50,7 +53,7 @@ class StageScores(nn.Module):
                     if not score.isnan():
                         told[f"{stage}_{name}/{label}"] = score.float()
                 metric.reset()
-            told[f"{stage}_{name}"] = torch.stack(macros).mean()
+            told[f"{stage}_{name}"] = torch.stack(macros).nanmean()
         return told
 
 

@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 
 from saros_hf.errors import UsageError
 from saros_hf.labels import Task, num_classes
-from saros_hf.views import ColumnViews
+from saros_hf.views import ColumnViews, small_columns
 
 _PREFIX: dict[Task, str] = {"body-regions": "region", "body-parts": "part"}
+
+_COLUMNS = [
+    *("case_id", "collection", "license", "spacing_mm", "position_mm", "position_fraction"),
+    *(f"{prefix}_{name}" for prefix in _PREFIX.values() for name in ("labels", "boxes")),
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +50,16 @@ class SliceStore:
     index, and worker processes share the pages.
 
     Args:
-        dataset: A split of ``load_dataset("saros", "slices")``, packed (``compress=True``) or not.
+        dataset: A split of ``load_dataset("saros", "slices")``, packed (``compress=True``) or not,
+            also a selection of its rows.
         tasks: Which label maps are wanted; a slice counts as annotated if it has one of them.
     """
 
     def __init__(self, dataset: datasets.Dataset, tasks: Sequence[Task]) -> None:
-        if dataset._indices is not None:
-            dataset = dataset.flatten_indices()
         self.tasks = tuple(tasks)
-        table = dataset.data
+        table = small_columns(dataset, _COLUMNS)
         self._case_ids = table.column("case_id").to_numpy()
-        self._sources = table.table.select(["case_id", "collection", "license"])
+        self._sources = table.select(["case_id", "collection", "license"])
         self._heights_mm = table.column("position_mm").to_numpy()
         shares = table.column("position_fraction").to_numpy()
         self.positions = np.stack([self._heights_mm, shares], axis=1).astype(np.float32)
@@ -74,6 +78,10 @@ class SliceStore:
     def __len__(self) -> int:
         """Return the number of annotated slices."""
         return len(self.annotated)
+
+    def holds(self, task: Task) -> bool:
+        """Return whether any slice has a label map of a task."""
+        return any(one.rows.size for one in self.index[task])
 
     def is_annotated(self, row: int) -> bool:
         """Return whether a row has one of the label maps."""

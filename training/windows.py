@@ -10,7 +10,7 @@ AIR_HU = -1024
 
 
 def copy_window(
-    source: NDArray[Any], target: NDArray[Any], first: Sequence[int], outside: int
+    source: NDArray[Any], target: NDArray[Any], first: Sequence[int], outside: float
 ) -> None:
     """Fill ``target`` with the box of ``source`` that begins at ``first``.
 

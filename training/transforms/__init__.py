@@ -3,7 +3,15 @@
 from .batched import BatchedAugmentation
 from .draws import Augmentation
 from .per_patch import PerPatchAugmentation
-from .window import DEFAULT_WINDOW, Normalisation, Window, normalise_hu, swap_labels, to_hu
+from .window import (
+    DEFAULT_WINDOW,
+    Normalisation,
+    Window,
+    normalise_hu,
+    refuse_bad_window,
+    swap_labels,
+    to_hu,
+)
 
 __all__ = [
     "DEFAULT_WINDOW",
@@ -13,6 +21,7 @@ __all__ = [
     "PerPatchAugmentation",
     "Window",
     "normalise_hu",
+    "refuse_bad_window",
     "swap_labels",
     "to_hu",
 ]

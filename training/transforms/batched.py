@@ -13,7 +13,7 @@ from training.patches import PatchBatch
 from training.windows import AIR_HU
 
 from .draws import CONTROL_POINTS, MARGIN, Augmentation, Draws
-from .window import Window, mirror_labels, normalise_hu
+from .window import Window, mirror_labels, normalise_hu, refuse_bad_window
 
 
 class BatchedAugmentation:
@@ -28,6 +28,7 @@ class BatchedAugmentation:
     """
 
     def __init__(self, augmentation: Augmentation, window: Window) -> None:
+        refuse_bad_window(window)
         self.augmentation = augmentation
         self.window = window
 
@@ -158,9 +159,10 @@ def _blurred(image: Tensor, std: NDArray[np.float64]) -> Tensor:
 def _convolved(image: Tensor, weights: Tensor) -> Tensor:
     """Return (B, C, X, Y) convolved along Y with a kernel for each of B."""
     radius = weights.shape[1] // 2
-    edge = image[..., :radius].flip(-1), image[..., -radius:].flip(-1)
-    padded = torch.cat([edge[0], image, edge[1]], -1)
     length = image.shape[-1]
+    # Mirrored at both edges, to and fro where the kernel reaches over the whole patch.
+    place = torch.arange(-radius, length + radius, device=image.device) % (2 * length)
+    padded = image[..., torch.minimum(place, 2 * length - 1 - place)]
     shares = weights.reshape(len(weights), 1, 1, -1)
     shifted = (padded[..., n : n + length] * shares[..., n : n + 1] for n in range(2 * radius + 1))
     total = next(shifted).clone()
@@ -172,7 +174,7 @@ def _convolved(image: Tensor, weights: Tensor) -> Tensor:
 def _coarse(image: Tensor, factor: NDArray[np.float64], axis: int) -> Tensor:
     """Return patches that keep every so-many-th voxel along ``axis``, linear between them."""
     length = image.shape[axis]
-    count = np.floor(length / factor)[:, None]
+    count = np.maximum(np.floor(length / factor), 1)[:, None]
     first = (length - 1) / 2 - (count - 1) / 2 * factor[:, None]
     place = np.clip((np.arange(length) - first) / factor[:, None], 0, count - 1)
     lower = np.floor(place)

@@ -1,9 +1,12 @@
 """What augmentation may do to patches, and what it does to those of one batch."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from saros_hf.errors import UsageError
 
 CONTROL_POINTS = 7
 """Of the elastic displacement along i and j; the outer two rows stand still, as in TorchIO."""
@@ -12,6 +15,12 @@ MARGIN = 3
 """Voxels around a patch that is bent; its border moves by at most a sixth of the displacement."""
 
 _LOCKED = 2
+
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "degrees": (0, 180),
+    "scale": (0, 0.9),  # a factor below 0 would mirror and leave the sides' labels
+    "low_resolution_factor": (1, math.inf),
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,9 @@ class Augmentation:
         low_resolution_factor: Largest factor of the voxel size.
         noise_share: Patches that get noise.
         noise_std: Largest standard deviation, as a share of the window.
+
+    Raises:
+        UsageError: A share is not from 0 to 1, or a bound is below what changes nothing.
     """
 
     flip_share: float = 0.5
@@ -51,6 +63,17 @@ class Augmentation:
     low_resolution_factor: float = 2.0
     noise_share: float = 0.4
     noise_std: float = 0.025
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            low, high = _BOUNDS.get(name, (0, 1 if name.endswith("_share") else math.inf))
+            if not (math.isfinite(value) and low <= value <= high):
+                raise UsageError(
+                    f"augmentation.{name}",
+                    found=str(value),
+                    expected=f"{low} or more" if high == math.inf else f"{low} to {high}",
+                    remedy=f"The default is {type(self).__dataclass_fields__[name].default}.",
+                )
 
     def draw(self, seed: int, count: int) -> "Draws":
         """Return what happens to ``count`` patches, a function of ``seed``."""

@@ -15,7 +15,7 @@ from training.patches import PatchBatch
 from training.windows import AIR_HU
 
 from .draws import CONTROL_POINTS, MARGIN, Augmentation, Draws
-from .window import Window, mirror_labels, normalise_hu
+from .window import Window, mirror_labels, normalise_hu, refuse_bad_window
 
 _IMAGE = "image"
 
@@ -29,6 +29,7 @@ class PerPatchAugmentation:
     """
 
     def __init__(self, augmentation: Augmentation, window: Window) -> None:
+        refuse_bad_window(window)
         self.augmentation = augmentation
         self.window = window
 

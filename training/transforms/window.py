@@ -1,17 +1,35 @@
 """Hounsfield units to what a network sees, and labels to those of the mirror image."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
 from torch import Tensor, float32
 
+from saros_hf.errors import UsageError
 from saros_hf.labels import MIRRORED_PARTS
 from training.patches import PatchBatch
 
 Window: TypeAlias = tuple[float, float]
 DEFAULT_WINDOW: Window = (-250.0, 350.0)
 """Fat, soft tissue with contrast and marrow, in Hounsfield units."""
+
+
+def refuse_bad_window(window: Window) -> None:
+    """Raise unless a window has a lower end, and an upper one above it.
+
+    Raises:
+        UsageError: It has not.
+    """
+    low, high = window
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UsageError(
+            "window",
+            found=f"{low:g} to {high:g} HU",
+            expected="a lower end, then an upper one",
+            remedy=f"The default is {DEFAULT_WINDOW[0]:g} to {DEFAULT_WINDOW[1]:g}.",
+        )
 
 
 def normalise_hu(image: Tensor, window: Window) -> Tensor:
@@ -34,6 +52,7 @@ class Normalisation:
     """
 
     def __init__(self, window: Window) -> None:
+        refuse_bad_window(window)
         self.window = window
 
     def __call__(self, batch: PatchBatch) -> PatchBatch:
