@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from .cases import Case, License
-from .published import TABLE_1
+from .paper_tables import TABLE_1
 
 Part: TypeAlias = Literal["masks", "cc-by", "cc-by-nc"]
 """What is published together: all label maps, the CTs under CC BY, those under CC BY-NC."""

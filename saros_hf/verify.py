@@ -20,8 +20,8 @@ from .comparison import (
     why_not_compared,
 )
 from .errors import UsageError
+from .paper_tables import NUM_CASES
 from .progress import OnProgress
-from .published import NUM_CASES
 from .statistics import LabelCounts, LabelTable, label_table
 
 MOST_JOBS = 8

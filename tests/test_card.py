@@ -15,7 +15,7 @@ from saros_hf.attribution import SOURCE_DOI
 from saros_hf.card import PublishedConfig, dataset_card
 from saros_hf.cases import License
 from saros_hf.labels import IGNORE_INDEX, TASKS, display_name, labels
-from saros_hf.published import TABLE_1
+from saros_hf.paper_tables import TABLE_1
 from saros_hf.rows import CASE_FEATURES, MASK_FEATURES, VOLUME_FEATURES
 
 FEATURES = {"masks": MASK_FEATURES, "volumes": VOLUME_FEATURES, "volumes-nc": VOLUME_FEATURES}

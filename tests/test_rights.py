@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saros_hf.cases import Case, License
-from saros_hf.published import TABLE_1
+from saros_hf.paper_tables import TABLE_1
 from saros_hf.rights import rights
 
 PUBLIC: dict[str, License] = {
