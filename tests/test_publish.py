@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from mask_zip import write_members
 from public_series import write_mixed_folder
 
 from saros_hf.archive.digest import sha256
+from saros_hf.archive.masks import MASKS
+from saros_hf.case_source import SOURCE_NAME
 from saros_hf.case_table import TABLE_NAME, read_case_table, write_case_table
 from saros_hf.errors import RightsError, SarosError, UnknownLabelError, UsageError
+from saros_hf.nifti import read_mask, write_volume
 from saros_hf.publish import DatasetFolder, write_dataset_folder
 from saros_hf.rights import Part
 from saros_hf.shards import refuse_foreign_rows
@@ -105,6 +109,22 @@ def test_label_maps_alone_need_neither_index_nor_cts(
     assert not ready.withheld
     with pytest.raises(UsageError, match="no package idc-index-data"):
         publish(folder, ("masks", "cc-by"))
+
+
+def test_the_zip_of_label_maps_tells_whose_cts_they_are(folder: Path) -> None:
+    """In a folder of the authors' script: without either witness no CT leaves it."""
+    for case in folder.glob("case_*"):
+        (case / SOURCE_NAME).unlink()
+    with pytest.raises(
+        SarosError, match=r"as cc-by \(.*case_000: nothing tells which series it is"
+    ):
+        publish(folder, ("cc-by",))
+    regions = {case.name: case / "body-regions.nii.gz" for case in folder.glob("case_*")}
+    members = [(f"SAROS/{name}/{path.name}", path.read_bytes()) for name, path in regions.items()]
+    write_members(folder / MASKS.name, *members)
+    anew = regions["case_001"]
+    write_volume(anew, read_mask(anew, "body-regions"), description="a file with other bytes")
+    assert cases_in(publish(folder, ("cc-by",)), "volumes") == ["case_000", "case_001", "case_002"]
 
 
 def test_a_folder_without_public_cts_says_why(folder: Path) -> None:
