@@ -1,10 +1,12 @@
 """The folder that is published: what is in it, what is not, and how it comes to be again."""
 
+import gzip
 import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import pyarrow.parquet as pq
 import pytest
 from mask_zip import write_members
@@ -14,11 +16,13 @@ from saros_hf.archive.digest import sha256
 from saros_hf.archive.masks import MASKS
 from saros_hf.case_source import SOURCE_NAME
 from saros_hf.case_table import TABLE_NAME, read_case_table, write_case_table
+from saros_hf.cases import PHANTOM_DESCRIPTION
 from saros_hf.errors import RightsError, SarosError, UnknownLabelError, UsageError
-from saros_hf.nifti import read_mask, write_volume
+from saros_hf.nifti import read_image, read_mask, write_volume
 from saros_hf.publish import DatasetFolder, write_dataset_folder
 from saros_hf.rights import Part
 from saros_hf.shards import refuse_foreign_rows
+from saros_hf.simulate import MARKER_NAME
 
 EVERYTHING: tuple[Part, ...] = ("masks", "cc-by", "cc-by-nc")
 SHARD = "train-00000-of-00001.parquet"
@@ -187,3 +191,33 @@ def test_the_last_look_finds_what_should_not_be_there(folder: Path) -> None:
     shutil.copy(out / "volumes" / SHARD, out / "masks" / SHARD)
     with pytest.raises(RightsError, match=rf"masks/{SHARD}: found CTs"):
         refuse_foreign_rows(out, "masks", uids)
+
+
+@pytest.mark.parametrize("description", ["", PHANTOM_DESCRIPTION])
+def test_a_phantom_is_known_by_its_voxels(phantoms: Path, tmp_path: Path, description: str) -> None:
+    """Whatever its header says; case folders that are not there do not matter."""
+    data = tmp_path / "phantoms"
+    data.mkdir()
+    for name in ("case_000", "case_001"):
+        shutil.copytree(phantoms / name, data / name)
+    for name in (TABLE_NAME, MARKER_NAME):
+        shutil.copy(phantoms / name, data)
+    kept = [one.case_id for one in read_case_table(data / TABLE_NAME)[2:]]
+    image = read_image(data / "case_001" / "image.nii.gz")
+    image.array[0, 0, 0] = 2719
+    write_volume(data / "case_001" / "image.nii.gz", image, description=description)
+    ready = write_dataset_folder(
+        tmp_path / "out", data, ("masks", "cc-by"), repo_id="user/phantoms"
+    )
+    assert sorted(ready.withheld) == ["case_001", *kept]
+    assert "not the phantom" in ready.withheld["case_001"]
+    rows = [
+        row
+        for path in (ready.folder / "volumes").iterdir()
+        for row in pq.read_table(path).to_pylist()
+    ]
+    (row,) = rows
+    assert row["case_id"] == "case_000"
+    header = nibabel.Nifti1Image.from_bytes(gzip.decompress(row["image"]["bytes"])).header
+    assert bytes(header["descrip"]).rstrip(b"\0").decode() == PHANTOM_DESCRIPTION
+    assert "license: cc-by-4.0\n" in (ready.folder / "README.md").read_text()

@@ -248,33 +248,3 @@ def test_the_witness_of_these_attacks_sees(folder: Path) -> None:
 
 def test_the_series_under_controlled_access_is_no_public_one() -> None:
     assert all(CONTROLLED not in public_series(name) for name in ("c4kc_kits", "cptac_pda"))
-
-
-@pytest.mark.parametrize("description", ["", PHANTOM_DESCRIPTION])
-def test_a_phantom_is_known_by_its_voxels(phantoms: Path, folder: Path, description: str) -> None:
-    """Whatever its header says; case folders that are not there do not matter."""
-    data = folder.parent / "phantoms"
-    data.mkdir()
-    for name in ("case_000", "case_001"):
-        shutil.copytree(phantoms / name, data / name)
-    for name in (TABLE_NAME, MARKER_NAME):
-        shutil.copy(phantoms / name, data)
-    kept = [one.case_id for one in read_case_table(data / TABLE_NAME)[2:]]
-    image = read_image(data / "case_001" / "image.nii.gz")
-    image.array[0, 0, 0] = SECRET_HU
-    write_volume(data / "case_001" / "image.nii.gz", image, description=description)
-    ready = write_dataset_folder(
-        folder.parent / "out", data, ("masks", "cc-by"), repo_id="user/phantoms"
-    )
-    assert sorted(ready.withheld) == ["case_001", *kept]
-    assert "not the phantom" in ready.withheld["case_001"]
-    rows = [
-        row
-        for path in (ready.folder / "volumes").iterdir()
-        for row in pq.read_table(path).to_pylist()
-    ]
-    (row,) = rows
-    assert row["case_id"] == "case_000"
-    header = nibabel.Nifti1Image.from_bytes(gzip.decompress(row["image"]["bytes"])).header
-    assert bytes(header["descrip"]).rstrip(b"\0").decode() == PHANTOM_DESCRIPTION
-    assert "license: cc-by-4.0\n" in (ready.folder / "README.md").read_text()
