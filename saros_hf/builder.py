@@ -5,11 +5,11 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import datasets
 
-from .case_files import CaseFiles, find_cases
+from .case_files import CaseFiles, case_folders
 from .config import SarosConfig
 from .errors import UsageError
 from .nifti import read_grid
@@ -18,6 +18,7 @@ from .rows import (
     CASE_FEATURES,
     MASK_FEATURES,
     VOLUME_FEATURES,
+    Kept,
     mask_row,
     volume_row,
 )
@@ -31,6 +32,7 @@ _EMBEDDED_ROWS_PER_BATCH = 2
 
 AnyCase: TypeAlias = "CaseFiles | PackedCase | ArchivedCase"
 Row: TypeAlias = dict[str, Any]
+_Found = TypeVar("_Found", bound=AnyCase)
 
 
 class Saros(datasets.GeneratorBasedBuilder):
@@ -90,24 +92,29 @@ class Saros(datasets.GeneratorBasedBuilder):
         self, cases: list[AnyCase]
     ) -> Iterator[tuple[str | tuple[str, int], Row]]:
         for one in cases:
+            kept: Kept = "voxels" if self.config.embed else "path" if one.stays else "file"
             with one.open() as files:
-                for row in self._rows(files, embed=self.config.embed or not one.stays):
+                for row in self._rows(files, kept):
                     key = row["case_id"], row.get("slice_index", 0)
                     yield key, row
 
-    def _rows(self, files: CaseFiles, *, embed: bool) -> Iterator[Row]:
+    def _rows(self, files: CaseFiles, kept: Kept) -> Iterator[Row]:
         if self.config.name == "volumes":
-            yield volume_row(files, embed=embed)
+            yield volume_row(files, kept)
         elif self.config.name == "masks":
-            yield mask_row(files, embed=embed)
+            yield mask_row(files, kept)
         else:
             yield from slice_rows(files, self.config.slice_options())
 
 
 def _cases_in_folder(config: SarosConfig) -> Sequence[AnyCase]:
     folder = config.require_folder()
-    found: Sequence[AnyCase] = find_masks(folder) if config.name == "masks" else find_cases(folder)
-    return _filtered(found, config, f"{folder}")
+    if config.name == "masks":
+        return _filtered(find_masks(folder), config, f"{folder}")
+    wanted = _filtered(case_folders(folder), config, f"{folder}")
+    for files in wanted:
+        files.require()
+    return wanted
 
 
 def _archived_cases(config: SarosConfig) -> Sequence[AnyCase]:
@@ -124,7 +131,7 @@ def _archived_cases(config: SarosConfig) -> Sequence[AnyCase]:
     return _filtered(stream.cases(), config, "the archive")
 
 
-def _filtered(found: Sequence[AnyCase], config: SarosConfig, where: str) -> Sequence[AnyCase]:
+def _filtered(found: Sequence[_Found], config: SarosConfig, where: str) -> Sequence[_Found]:
     config.refuse_unknown_names([one.case for one in found])
     wanted = [one for one in found if config.wants(one.case)]
     if not wanted:

@@ -63,10 +63,23 @@ class CaseFiles:
 
 
 def find_cases(folder: Path) -> tuple[CaseFiles, ...]:
-    """Return the cases of the table that have a folder, in table order.
+    """Return the cases of the table that have a folder, all of them whole, in table order.
 
     Raises:
         MissingFileError: The folder, its table, every case, or a case's file is missing.
+        TableError: A case folder has no row, or the table cannot be read.
+    """
+    found = case_folders(folder)
+    for files in found:
+        files.require()
+    return found
+
+
+def case_folders(folder: Path) -> tuple[CaseFiles, ...]:
+    """Return the cases of the table that have a folder, whatever is in it, in table order.
+
+    Raises:
+        MissingFileError: The folder, its table or every case is missing.
         TableError: A case folder has no row, or the table cannot be read.
     """
     table = find_table(folder)
@@ -88,6 +101,4 @@ def find_cases(folder: Path) -> tuple[CaseFiles, ...]:
             expected="folders case_000, case_001, ... beside the case table",
             remedy="Check the path, or make a phantom set with: saros phantom DIR --cases 12",
         )
-    for files in found:
-        files.require()
     return found

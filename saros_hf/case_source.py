@@ -12,11 +12,10 @@ from pathlib import Path
 from .case_files import IMAGE_NAME
 from .dicom import Stacking
 from .errors import DicomError, UnreadableFileError
+from .files import ASIDE_PREFIX
 from .nifti import refuse_cut_short
 
 SOURCE_NAME = "source.json"
-ASIDE_PREFIX = ".writing-"
-"""Of the folders that hold a case while it is written."""
 
 
 @dataclass(frozen=True)

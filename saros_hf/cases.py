@@ -13,6 +13,8 @@ License: TypeAlias = Literal[
 
 PHANTOM_COLLECTION = "SYNTHETIC-PHANTOM"
 """Collection name of generated cases, so that nobody takes them for patients."""
+PHANTOM_DESCRIPTION = "SYNTHETIC PHANTOM, not a patient"
+"""What the header of their NIfTI files says."""
 
 _COLLECTIONS: dict[License, tuple[str, ...]] = {
     "CC BY 3.0": (

@@ -8,7 +8,7 @@ from typing import get_args
 from .cases import PHANTOM_COLLECTION, AnatomicRegion, Case
 from .folds import Fold
 from .labels import Label, Task, display_name
-from .published import NUM_CASES, TABLE_1, TABLE_3
+from .paper_tables import NUM_CASES, TABLE_1, TABLE_3
 from .statistics import LabelTable, Presence
 
 

@@ -19,7 +19,7 @@ from .labels import TASKS
 from .slices import SliceOptions
 from .sources import SOURCES, SourceName
 
-SCHEMA_VERSION = "1.2.0"
+SCHEMA_VERSION = "1.2.1"
 """Raise it whenever rows change: it is part of every cache folder's name."""
 
 DATA_DIR_VARIABLE = "SAROS_DATA_DIR"
@@ -46,7 +46,8 @@ class SarosConfig(datasets.BuilderConfig):
         context: Neighbouring slices on each side, as channels of a ``slices`` image.
         unannotated: Let ``slices`` have a row for the slices nobody annotated, too.
         compress: Keep the arrays of ``slices`` packed; :class:`saros_hf.SliceViews` unpacks them.
-        embed: Keep the NIfTI files themselves in the rows, which then outlive the folder.
+        embed: Keep grids and voxels themselves in the rows, as NIfTI files written anew; the rows
+            then outlive the folder.
         source: Archive to stream from instead of a folder.
         table: Path or URL of another case table for that.
         masks: Path or URL of another ZIP of label maps for that.

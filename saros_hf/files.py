@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ASIDE_PREFIX = ".writing-"
+"""Of the folders that hold something while it is written; a killed process leaves them."""
+
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
@@ -16,7 +19,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The file name stays last: writers choose the format by its suffix.
-    folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=ASIDE_PREFIX, dir=path.parent))
     aside = folder / path.name
     try:
         yield aside

@@ -1,10 +1,11 @@
 """Read and write NIfTI files."""
 
+import io
 import math
 import os
 import zlib
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -135,20 +136,37 @@ def write_volume(path: Path, volume: Volume, *, description: str = "") -> None:
         volume: Grid and voxels to write, in millimetres.
         description: At most 79 characters for the header's ``descrip`` field.
     """
+    with write_atomically(path) as aside, aside.open("wb") as file:
+        if path.suffix == ".gz":
+            _pack(volume, description, file)
+        else:
+            _image_of(volume, description).to_stream(file)
+
+
+def packed_nifti(volume: Volume, *, description: str = "") -> bytes:
+    """Return the ``.nii.gz`` that :func:`write_volume` writes: grid, voxels and nothing else.
+
+    Args:
+        volume: Grid and voxels, in millimetres.
+        description: At most 79 characters for the header's ``descrip`` field.
+    """
+    file = io.BytesIO()
+    _pack(volume, description, file)
+    return file.getvalue()
+
+
+def _pack(volume: Volume, description: str, file: IO[bytes]) -> None:
+    # Without name and time the same volume makes the same bytes.
+    with igzip.IGzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed:
+        _image_of(volume, description).to_stream(packed)
+
+
+def _image_of(volume: Volume, description: str) -> nib.Nifti1Image:
     image = nib.Nifti1Image(volume.array, volume.affine)
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = description.encode("ascii")[:79]
     image.header.set_slope_inter(1, 0)
-    with write_atomically(path) as aside:
-        if path.suffix == ".gz":
-            # Without name and time the same volume makes the same bytes.
-            with (
-                aside.open("wb") as file,
-                igzip.IGzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed,
-            ):
-                image.to_stream(packed)
-        else:
-            nib.save(image, aside)
+    return image
 
 
 def _load(path: Path) -> SpatialImage:

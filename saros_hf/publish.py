@@ -1,19 +1,20 @@
 """SAROS as a dataset on the Hugging Face Hub: shards and card in a folder, then the upload."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .card import PublishedConfig, dataset_card
-from .case_files import CaseFiles
-from .case_table import find_table, read_case_table
+from .card import dataset_card
+from .card_tables import PublishedConfig
+from .case_table import TABLE_NAME, find_table, read_case_table, write_case_table
 from .clearance import clear
 from .errors import MissingFileError, UsageError
-from .files import write_atomically
-from .hub import CARD, Destination, check_destination, files_on_hub, push_folder
+from .files import ASIDE_PREFIX, write_atomically
+from .hub import CARD, Destination, files_on_hub, push_folder
+from .packed import find_masks
 from .rights import Part, Rights
-from .shards import WORKSHOP, build_shards, read_told, refuse_foreign_rows
+from .shards import SHARD, build_shards, put_aside, read_told, refuse_foreign_rows
 
 CONFIGS: Mapping[Part, tuple[str, ...]] = {
     "cc-by": ("volumes", "slices"),
@@ -21,6 +22,7 @@ CONFIGS: Mapping[Part, tuple[str, ...]] = {
     "cc-by-nc": ("volumes-nc", "slices-nc"),
 }
 """Configurations of each part; the first that is published is the default one."""
+_PART_OF = {name: part for part, names in CONFIGS.items() for name in names}
 
 
 @dataclass(frozen=True)
@@ -28,22 +30,24 @@ class DatasetFolder:
     """What is ready to be published.
 
     Attributes:
-        folder: Holds the files.
-        files: Paths inside it, all that is uploaded.
+        folder: Holds the files, and no others.
+        files: Paths inside it.
         configs: Published configurations.
-        withheld: Why the CT of a case is in none of them, by case id.
+        withheld: Why the CT of a case is in none of them, by case id; empty if none was asked for.
+        left_out: Why nothing of a case is, by case id.
     """
 
     folder: Path
     files: tuple[str, ...]
     configs: tuple[str, ...]
     withheld: Mapping[str, str]
+    left_out: Mapping[str, str]
 
 
 def write_dataset_folder(
     folder: Path,
     data_dir: Path,
-    parts: Sequence[Part],
+    parts: Collection[Part],
     *,
     repo_id: str,
     num_proc: int | None = None,
@@ -51,7 +55,8 @@ def write_dataset_folder(
 ) -> DatasetFolder:
     """Write shards, case table and card as they are to be published.
 
-    Called again it builds only what has changed. Parts that ``folder`` holds already stay.
+    Called again it builds only what has changed. Parts of an earlier call that are not asked for
+    any more leave the folder; they need not be built again when they are.
 
     Args:
         folder: New, or one that an earlier call wrote.
@@ -62,85 +67,107 @@ def write_dataset_folder(
         on_config: Told the name of each configuration before it is built.
 
     Raises:
-        RightsError: Something in ``folder`` may not be published.
+        RightsError: Something in ``data_dir`` may not be published as what it is said to be.
         SarosError: Something in ``data_dir`` or ``folder`` is wrong.
     """
-    table = find_table(data_dir)
-    cases = read_case_table(table)
-    _refuse_foreign_files(folder, table.name)
-    checked = clear(data_dir, cases)
-    images = (CaseFiles(case, data_dir / case.case_id).image for case in cases)
-    present = [image.parent.name for image in images if image.is_file()]
+    _refuse_foreign_files(folder)
+    cases = read_case_table(find_table(data_dir))
+    checked = clear(data_dir, cases, parts)
+    chosen = {part: _chosen(data_dir, part, checked) for part in CONFIGS if part in parts}
+    configs = configs_of(parts)
+    _tidy(folder, configs)
     published = []
-    for part, name in _wanted(folder, parts):
-        allowed = checked.allowed.get(part)
-        chosen = None if allowed is None else tuple(one for one in present if one in allowed)
-        if chosen == ():
-            raise _nothing(data_dir, part, checked)
+    for name in configs:
+        part = _PART_OF[name]
         on_config(name)
-        info = build_shards(folder, name, data_dir=data_dir, cases=chosen, num_proc=num_proc)
-        refuse_foreign_rows(folder, name, allowed)
+        info = build_shards(folder, name, data_dir=data_dir, cases=chosen[part], num_proc=num_proc)
+        refuse_foreign_rows(folder, name, checked.allowed[part])
         rows, sizes = read_told(folder, name), _sizes(folder / name)
         published.append(PublishedConfig(name, info, rows, sizes))
-    with write_atomically(folder / table.name) as aside:
-        shutil.copyfile(table, aside)
-    card = dataset_card(published, repo_id=repo_id, table_name=table.name)
+    # Written anew: the user's own table may have columns that are nobody's business.
+    write_case_table(folder / TABLE_NAME, [c for c in cases if c.case_id not in checked.left_out])
+    card = dataset_card(published, repo_id=repo_id, table_name=TABLE_NAME)
     with write_atomically(folder / CARD) as aside:
         aside.write_text(str(card), encoding="utf-8")
-    names = tuple(config.name for config in published)
-    return DatasetFolder(folder, _files(folder, table.name, names), names, checked.withheld)
+    files = _files(folder, configs)
+    return DatasetFolder(folder, files, configs, checked.withheld, checked.left_out)
 
 
 def push_dataset(ready: DatasetFolder, to: Destination) -> str:
     """Upload what is ready and return the repository's address.
 
     Raises:
-        HubError: The Hub refused, could not be reached, or holds configurations that ``ready``
-            lacks.
+        UsageError: The repository holds configurations that ``ready`` lacks.
+        HubError: The Hub refused, or could not be reached.
     """
-    check_destination(to)
-    known = {name for names in CONFIGS.values() for name in names}
-    lost = known & {path.partition("/")[0] for path in files_on_hub(to)} - set(ready.configs)
-    if lost:
-        raise UsageError(
-            to.page,
-            found=f"the configurations {', '.join(sorted(lost))}",
-            expected=f"none but {', '.join(ready.configs)}: the card lists what is in {ready.folder}",
-            remedy="Add them with --config, or delete them on the Hub.",
-        )
+    refuse_to_drop(to, ready.configs)
     replaces = [f"{name}/*.parquet" for name in ready.configs]
     return push_folder(ready.folder, ready.files, to, replaces=replaces)
 
 
-def _wanted(folder: Path, parts: Sequence[Part]) -> list[tuple[Part, str]]:
-    """Return the configurations asked for and those that are there, which the card tells too."""
-    return [
-        (part, name)
-        for part, names in CONFIGS.items()
-        for name in names
-        if part in parts or (folder / name).is_dir()
-    ]
+def refuse_to_drop(to: Destination, configs: Sequence[str]) -> None:
+    """Raise if a repository holds configurations that are not to be published now.
+
+    Its card is written anew and lists what is published now alone, so the others would still be
+    there and nobody could load them.
+
+    Raises:
+        UsageError: Names them, and what to ask for instead.
+        HubError: The Hub refused, or could not be reached.
+    """
+    on_hub = {path.partition("/")[0] for path in files_on_hub(to)}
+    lost = {name for name in configs_of(CONFIGS) if name in on_hub} - set(configs)
+    if lost:
+        parts = [part for part, names in CONFIGS.items() if {*names} & {*lost, *configs}]
+        raise UsageError(
+            to.page,
+            found=f"the configurations {', '.join(sorted(lost))}",
+            expected=f"none but {', '.join(configs)}",
+            remedy=f"Publish all of them: --config {' '.join(parts)}, or delete those folders on "
+            "the Hub.",
+        )
 
 
-def _nothing(data_dir: Path, part: Part, checked: Rights) -> MissingFileError:
-    reasons = [f"{case}: {why}" for case, why in checked.withheld.items()]
+def configs_of(parts: Collection[Part]) -> tuple[str, ...]:
+    """Return the configurations of some parts, the default one first."""
+    return tuple(name for part, names in CONFIGS.items() if part in parts for name in names)
+
+
+def _chosen(data_dir: Path, part: Part, checked: Rights) -> tuple[str, ...]:
+    """Return the cases of a part, at least one."""
+    allowed = checked.allowed[part]
+    if part == "masks":
+        present = [one.case.case_id for one in find_masks(data_dir)]
+        chosen = tuple(case_id for case_id in present if case_id in allowed)
+    else:
+        chosen = tuple(allowed)
+    if chosen:
+        return chosen
+    kind, why_not = ("label map", {}) if part == "masks" else ("CT", checked.withheld)
+    reasons = [f"{case}: {why}" for case, why in {**checked.left_out, **why_not}.items()]
     more = f", and {len(reasons) - 2} more" if len(reasons) > 2 else ""
-    return MissingFileError(
+    raise MissingFileError(
         data_dir,
-        found=f"no CT that may be published as {part}"
+        found=f"no {kind} that may be published as {part}"
         + (f" ({'; '.join(reasons[:2])}{more})" if reasons else ""),
         expected="at least one",
-        remedy="Publish the label maps alone: --config masks",
+        remedy="Give a folder of SAROS."
+        if part == "masks"
+        else "Publish the label maps alone: --config masks",
     )
 
 
-def _refuse_foreign_files(folder: Path, table_name: str) -> None:
-    """Raise if the folder holds what this module did not write: it would be published too."""
-    known = {CARD, table_name, WORKSHOP, *(name for names in CONFIGS.values() for name in names)}
+def _refuse_foreign_files(folder: Path) -> None:
+    """Raise if the folder holds what this module did not write: it would seem to be published."""
+    names = configs_of(CONFIGS)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        strangers = [path] if path.name not in known else []
-        if path.is_dir() and path.name != WORKSHOP:
-            strangers += [one for one in path.iterdir() if one.suffix != ".parquet"]
+        if path.name in names and path.is_dir():
+            strangers = [
+                one for one in path.iterdir() if not (SHARD.fullmatch(one.name) and one.is_file())
+            ]
+        else:
+            known = path.name in (CARD, TABLE_NAME) or path.name.startswith(ASIDE_PREFIX)
+            strangers = [] if known else [path]
         if strangers:
             raise UsageError(
                 strangers[0],
@@ -148,6 +175,15 @@ def _refuse_foreign_files(folder: Path, table_name: str) -> None:
                 expected="a new folder, or one that it wrote",
                 remedy="Move it away, or give another --out.",
             )
+
+
+def _tidy(folder: Path, configs: Sequence[str]) -> None:
+    """Clear a folder of what a killed run left and of configurations not to be published."""
+    for left in folder.glob(f"{ASIDE_PREFIX}*"):
+        shutil.rmtree(left)
+    for name in configs_of(CONFIGS):
+        if name not in configs:
+            put_aside(folder, name)
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -158,10 +194,10 @@ def _sizes(folder: Path) -> dict[str, int]:
     return sizes
 
 
-def _files(folder: Path, table_name: str, configs: Sequence[str]) -> tuple[str, ...]:
+def _files(folder: Path, configs: Sequence[str]) -> tuple[str, ...]:
     shards = [
         str(path.relative_to(folder))
         for name in configs
         for path in sorted((folder / name).glob("*.parquet"))
     ]
-    return (CARD, table_name, *shards)
+    return (CARD, TABLE_NAME, *shards)

@@ -25,8 +25,8 @@ def add_publish_dataset(commands: "argparse._SubParsersAction[argparse.ArgumentP
         default=["masks", "cc-by"],
         metavar="PART",
         help="masks: all label maps; cc-by: CTs under CC BY as volumes and slices; cc-by-nc: those "
-        "under CC BY-NC, in configurations of their own (default masks cc-by). CTs under "
-        "controlled access are never published",
+        "under CC BY-NC, in configurations of their own (default masks cc-by). Exactly these are "
+        "published. CTs under controlled access never are",
     )
     add("--out", metavar="FOLDER", type=Path, help="where it is written (default hub/REPO)")
     add("--dry-run", action="store_true", help="write the folder, upload nothing")
@@ -40,12 +40,14 @@ def _run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from .hub import Destination, check_destination
-    from .publish import push_dataset, write_dataset_folder
+    from .publish import configs_of, push_dataset, refuse_to_drop, write_dataset_folder
 
-    console = Console(soft_wrap=True, highlight=False)
+    _refuse_other_names(options.repo)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     to = Destination(options.repo, "dataset", private=options.private, tag=options.tag)
     if not options.dry_run:
         check_destination(to)
+        refuse_to_drop(to, configs_of(options.config))
     ready = write_dataset_folder(
         options.out or Path("hub") / options.repo,
         options.data_dir,
@@ -56,10 +58,25 @@ def _run(options: argparse.Namespace) -> int:
     )
     size = sum((ready.folder / name).stat().st_size for name in ready.files)
     console.print(f"{ready.folder}: {len(ready.files)} files, {size / 1e9:.2f} GB")
-    for reason, number in Counter(ready.withheld.values()).most_common(10):
-        console.print(f"Not published: CTs of {number} cases ({reason})", markup=False)
+    for what, reasons in (("CT", ready.withheld), ("case, label maps and all", ready.left_out)):
+        for reason, number in Counter(reasons.values()).most_common(10):
+            console.print(f"Not published: {number} x {what} ({reason})")
     if options.dry_run:
         console.print("Nothing was uploaded. Look at README.md there.")
         return 0
     console.print(push_dataset(ready, to))
     return 0
+
+
+def _refuse_other_names(repo: str) -> None:
+    """Raise unless ``repo`` is a name: without --out it is a folder's path, too."""
+    from .errors import UsageError
+    from .hub import is_repo_id
+
+    if not is_repo_id(repo):
+        raise UsageError(
+            "REPO",
+            found=repr(repo),
+            expected="user/name, of letters, digits and - _ .",
+            remedy="Give your own user name or organisation before the slash.",
+        )

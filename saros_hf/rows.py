@@ -2,15 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import datasets
 import numpy as np
 from numpy.typing import NDArray
 
 from .case_files import CaseFiles
+from .cases import PHANTOM_COLLECTION, PHANTOM_DESCRIPTION
 from .labels import IGNORE_INDEX, Task, label_names
-from .nifti import read_grid, read_mask, refuse_cut_short
+from .nifti import packed_nifti, read_grid, read_image, read_mask, refuse_cut_short
 from .pairing import pair
 from .volume import Volume, annotated_slices
 
@@ -35,6 +36,13 @@ MASK_FEATURES = {
     "part_labels": datasets.List(datasets.ClassLabel(names=label_names("body-parts"))),
 }
 VOLUME_FEATURES = {"image": datasets.Nifti(), **MASK_FEATURES}
+
+Kept: TypeAlias = Literal["path", "file", "voxels"]
+"""What a row keeps of a NIfTI file: where it is, its bytes, or its grid and voxels alone.
+
+The last is for rows that others will see. A file may hold more than a label map: texts in its
+header, extensions, whatever was appended to it.
+"""
 
 
 def case_columns(files: CaseFiles, stored: Volume) -> dict[str, Any]:
@@ -72,45 +80,48 @@ def read_masks(files: CaseFiles, image: Volume) -> tuple[Volume, Volume | None]:
     return regions, parts
 
 
-def volume_row(files: CaseFiles, *, embed: bool) -> dict[str, Any]:
-    """Return a case as one row, its label maps read and checked, its CT by path.
+def volume_row(files: CaseFiles, kept: Kept = "path") -> dict[str, Any]:
+    """Return a case as one row, its label maps read and checked.
 
     Args:
         files: The case's files.
-        embed: Put the files themselves into the row instead of their paths.
+        kept: What the row keeps of them.
 
     Raises:
         SarosError: A file is missing, cut short, on another grid or holds an unknown label.
     """
-    refuse_cut_short(files.image)
-    grid = read_grid(files.image)
-    regions, parts = read_masks(files, grid)
-    columns = _mask_columns(files, regions, parts, embed=embed)
-    return case_columns(files, grid) | columns | {"image": _file(files.image, embed=embed)}
+    if kept == "voxels":
+        image = read_image(files.image)
+    else:
+        refuse_cut_short(files.image)
+        image = read_grid(files.image)
+    regions, parts = read_masks(files, image)
+    columns = case_columns(files, image) | _mask_columns(files, regions, parts, kept)
+    return columns | {"image": _stored(files, files.image, image, kept)}
 
 
-def mask_row(files: CaseFiles, *, embed: bool) -> dict[str, Any]:
+def mask_row(files: CaseFiles, kept: Kept = "path") -> dict[str, Any]:
     """Return a case as one row without its CT, which need not be there.
 
     Args:
         files: The case's files.
-        embed: Put the files themselves into the row instead of their paths.
+        kept: What the row keeps of them.
 
     Raises:
         SarosError: A label map is missing, cut short, on another grid or holds an unknown label.
     """
     grid = read_grid(files.mask("body-regions"))
     regions, parts = read_masks(files, grid)
-    return case_columns(files, grid) | _mask_columns(files, regions, parts, embed=embed)
+    return case_columns(files, grid) | _mask_columns(files, regions, parts, kept)
 
 
 def _mask_columns(
-    files: CaseFiles, regions: Volume, parts: Volume | None, *, embed: bool
+    files: CaseFiles, regions: Volume, parts: Volume | None, kept: Kept
 ) -> dict[str, Any]:
-    parts_file = files.body_parts if parts is not None else None
+    parts_path = files.mask("body-parts")
     return {
-        "body_regions": _file(files.mask("body-regions"), embed=embed),
-        "body_parts": None if parts_file is None else _file(parts_file, embed=embed),
+        "body_regions": _stored(files, files.mask("body-regions"), regions, kept),
+        "body_parts": None if parts is None else _stored(files, parts_path, parts, kept),
         "annotated_slices": annotated_slices(regions.array),
         "region_labels": _labels_in(regions),
         "part_labels": [] if parts is None else _labels_in(parts),
@@ -122,5 +133,10 @@ def _labels_in(mask: Volume) -> NDArray[np.uint8]:
     return np.setdiff1d(np.unique(mask.array.ravel(order="K")), [IGNORE_INDEX])
 
 
-def _file(path: Path, *, embed: bool) -> str | bytes:
-    return path.read_bytes() if embed else str(path)
+def _stored(files: CaseFiles, path: Path, volume: Volume, kept: Kept) -> str | bytes:
+    if kept == "path":
+        return str(path)
+    if kept == "file":
+        return path.read_bytes()
+    synthetic = files.case.collection == PHANTOM_COLLECTION
+    return packed_nifti(volume, description=PHANTOM_DESCRIPTION if synthetic else "")

@@ -1,5 +1,7 @@
-"""Parquet shards of a configuration: built from a folder of cases, and read back."""
+"""Parquet shards of a configuration: built from a folder of cases, known by their digests."""
 
+import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,14 +10,17 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .archive.digest import sha256
 from .builder import Saros
 from .config import SCHEMA_VERSION
 from .errors import RightsError, saros_cause
 
-WORKSHOP = ".saros"
-"""Folder inside the one to publish, for what is not published."""
+SHARD = re.compile(r"(train|validation|test)-\d{5}-of-\d{5}\.parquet")
+"""Names of the files in the folder of a configuration."""
 
 _MAX_SHARD_SIZE = "500MB"
+_RECORD = "built.json"
+_SPARE = "shards"
 _TOLD = (
     "case_id",
     "series_instance_uid",
@@ -28,23 +33,30 @@ _TOLD = (
 """Columns without pixels."""
 
 
+def workshop_of(folder: Path) -> Path:
+    """Return the folder beside ``folder`` for what is not published; it may be deleted."""
+    place = folder.resolve()
+    return place.with_name(f".{place.name}-workshop")
+
+
 def build_shards(
     folder: Path,
     config: str,
     *,
     data_dir: Path,
-    cases: tuple[str, ...] | None,
+    cases: tuple[str, ...],
     num_proc: int | None = None,
 ) -> datasets.DatasetInfo:
-    """Write ``folder/config/SPLIT-XXXXX-of-XXXXX.parquet``, files and arrays inside the rows.
+    """Write ``folder/config/SPLIT-XXXXX-of-XXXXX.parquet``, voxels inside the rows.
 
-    Shards that hold these cases already, as they lie in ``data_dir`` now, are left alone.
+    Shards are left alone, byte for byte, if they are those that an earlier call built of these
+    cases as they lie in ``data_dir`` now; else all of them are built anew.
 
     Args:
         folder: To publish.
         config: ``volumes``, ``slices``, ``masks``, or one of the first two with ``-nc``.
         data_dir: Folder of cases.
-        cases: Which of them, ``None`` for all.
+        cases: Which of them.
         num_proc: Processes.
 
     Returns:
@@ -53,7 +65,7 @@ def build_shards(
     Raises:
         SarosError: A file of a case is missing or wrong; nothing of this configuration is left.
     """
-    workshop = (folder / WORKSHOP).resolve()
+    workshop = workshop_of(folder)
     builder = Saros(
         config_name=config.removesuffix("-nc"),
         data_dir=str(data_dir),
@@ -61,14 +73,75 @@ def build_shards(
         hash=f"saros-{SCHEMA_VERSION}",
         cache_dir=str(workshop / "cache"),
         embed=True,
-        cases=None if cases is None else list(cases),
+        cases=list(cases),
     )
-    known = workshop / f"{config}-{SCHEMA_VERSION}-{builder.config_id}"
-    if known.is_dir() and (folder / config).is_dir():
-        return datasets.DatasetInfo.from_directory(str(known))
-    for stale in (folder / config, *workshop.glob(f"{config}-{SCHEMA_VERSION}-*")):
-        shutil.rmtree(stale, ignore_errors=True)
-    fresh = workshop / "fresh" / config
+    shards, known = folder / config, workshop / config
+    if (known / _SPARE).is_dir() and not shards.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.move(known / _SPARE, shards)
+    source = f"{SCHEMA_VERSION} {builder.config_id}"
+    if not _are_as_built(shards, known / _RECORD, source):
+        for stale in (shards, known):
+            shutil.rmtree(stale, ignore_errors=True)
+        fresh = _prepared(builder, workshop / "fresh" / config, num_proc)
+        _put_in_place(fresh, shards, source)
+        fresh.replace(known)
+    return datasets.DatasetInfo.from_directory(str(known))
+
+
+def put_aside(folder: Path, config: str) -> None:
+    """Move the shards of a configuration out of a folder; :func:`build_shards` takes them back."""
+    shards, known = folder / config, workshop_of(folder) / config
+    if shards.is_dir():
+        known.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(known / _SPARE, ignore_errors=True)
+        shutil.move(shards, known / _SPARE)
+
+
+def read_told(folder: Path, config: str) -> dict[str, pa.Table]:
+    """Return the columns without pixels of each split of a configuration."""
+    splits: dict[str, list[pa.Table]] = {}
+    for shard in sorted((folder / config).glob("*.parquet")):
+        present = pq.read_schema(shard).names
+        table = pq.read_table(shard, columns=[name for name in _TOLD if name in present])
+        splits.setdefault(shard.name.partition("-")[0], []).append(table)
+    return {split: pa.concat_tables(tables) for split, tables in splits.items()}
+
+
+def refuse_foreign_rows(folder: Path, config: str, allowed: Mapping[str, str]) -> None:
+    """Raise if shards hold a case that may not be published.
+
+    The last look before an upload, at what lies there rather than at what was meant to.
+
+    Args:
+        folder: To publish.
+        config: One of its configurations.
+        allowed: SeriesInstanceUID by case id.
+
+    Raises:
+        RightsError: Names the shard and what is in it.
+    """
+    for shard in sorted((folder / config).glob("*.parquet")):
+        if config == "masks" and "image" in pq.read_schema(shard).names:
+            raise _not_ours(shard, "CTs")
+        for row in pq.read_table(shard, columns=["case_id", "series_instance_uid"]).to_pylist():
+            if allowed.get(row["case_id"]) != row["series_instance_uid"]:
+                raise _not_ours(shard, f"{row['case_id']}, series {row['series_instance_uid']}")
+
+
+def _are_as_built(shards: Path, record: Path, source: str) -> bool:
+    """Return whether shards are, to the last byte, those on record, made of the same cases."""
+    if not shards.is_dir() or not record.is_file():
+        return False
+    return record.read_text(encoding="utf-8") == _told_of(shards, source)
+
+
+def _told_of(shards: Path, source: str) -> str:
+    digests = {path.name: sha256(path) for path in sorted(shards.iterdir())}
+    return json.dumps({"source": source, "sha256": digests}, indent=1)
+
+
+def _prepared(builder: Saros, fresh: Path, num_proc: int | None) -> Path:
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         builder.download_and_prepare(
@@ -82,60 +155,21 @@ def build_shards(
         if cause is None:
             raise
         raise cause from error
-    (folder / config).mkdir()
-    for shard in sorted(fresh.glob("*.parquet")):
-        shard.replace(folder / config / _hub_name(shard))
-    fresh.replace(known)
-    return datasets.DatasetInfo.from_directory(str(known))
+    return fresh
 
 
-def read_told(folder: Path, config: str) -> dict[str, pa.Table]:
-    """Return the columns without pixels of each split of a configuration."""
-    splits: dict[str, list[pa.Table]] = {}
-    for shard in sorted((folder / config).glob("*.parquet")):
-        present = pq.read_schema(shard).names
-        table = pq.read_table(shard, columns=[name for name in _TOLD if name in present])
-        splits.setdefault(shard.name.partition("-")[0], []).append(table)
-    return {split: pa.concat_tables(tables) for split, tables in splits.items()}
-
-
-def refuse_foreign_rows(folder: Path, config: str, allowed: Mapping[str, str] | None) -> None:
-    """Raise if shards hold the pixels of a case that may not be published.
-
-    The last look before an upload, at what lies there rather than at what was meant to.
-
-    Args:
-        folder: To publish.
-        config: One of its configurations.
-        allowed: SeriesInstanceUID by case id; ``None`` if the rows must hold no CT at all.
-
-    Raises:
-        RightsError: Names the shard and what is in it.
-    """
-    for shard in sorted((folder / config).iterdir()):
-        columns = _columns(shard)
-        if allowed is None and "image" in columns:
-            raise _not_ours(shard, "CTs")
-        rows = pq.read_table(shard, columns=["case_id", "series_instance_uid"]).to_pylist()
-        for row in rows if allowed is not None else ():
-            if (allowed or {}).get(row["case_id"]) != row["series_instance_uid"]:
-                raise _not_ours(shard, f"{row['case_id']}, series {row['series_instance_uid']}")
+def _put_in_place(fresh: Path, shards: Path, source: str) -> None:
+    """Move shards out of the folder that they were built in, and leave a record there."""
+    shards.mkdir(parents=True)
+    for built in fresh.glob("*.parquet"):
+        shutil.move(built, shards / _hub_name(built))
+    (fresh / _RECORD).write_text(_told_of(shards, source), encoding="utf-8")
 
 
 def _hub_name(shard: Path) -> str:
     """Return the name that the Hub is used to; datasets numbers only shards of several."""
     name = shard.stem.removeprefix("saros-")
     return f"{name}.parquet" if "-of-" in name else f"{name}-00000-of-00001.parquet"
-
-
-def _columns(shard: Path) -> list[str]:
-    try:
-        names: list[str] = pq.read_schema(shard).names
-    except (pa.ArrowException, OSError) as error:
-        raise _not_ours(shard, "a file that is no shard") from error
-    if not {"case_id", "series_instance_uid"} <= set(names):
-        raise _not_ours(shard, f"columns {', '.join(names[:5])}")
-    return names
 
 
 def _not_ours(shard: Path, found: str) -> RightsError:

@@ -6,22 +6,54 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
-from .case_source import ASIDE_PREFIX, whole_case
+from .case_source import whole_case
 from .case_table import TABLE_NAME, write_case_table
-from .cases import Case
+from .cases import PHANTOM_DESCRIPTION, Case
 from .errors import UsageError
-from .files import write_atomically
+from .files import ASIDE_PREFIX, write_atomically
 from .nifti import write_volume
-from .phantom import phantom_cohort, phantom_scan
+from .phantom import PhantomScan, phantom_cohort, phantom_scan
 from .progress import OnProgress
 
-DESCRIPTION = "SYNTHETIC PHANTOM, not a patient"
 MARKER_NAME = "SYNTHETIC-PHANTOM.json"
 """Says in every folder that its CTs are synthetic, and what they were made with."""
 
 SMALLEST, LARGEST = 64, 512
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """What ``saros phantom`` made a folder of.
+
+    Attributes:
+        cases: All rows of its case table.
+        size: Pixels along each edge of a slice.
+    """
+
+    cases: tuple[Case, ...]
+    seed: int
+    size: int
+
+    def scan(self, case: Case) -> PhantomScan:
+        """Return one of its cases, made anew."""
+        return phantom_scan(case, seed=self.seed, size=self.size)
+
+
+def cohort_in(folder: Path) -> Cohort | None:
+    """Return the phantoms that a folder is marked as the place of, ``None`` if it is not.
+
+    Only the marker is believed, neither the case table nor the files of the cases.
+    """
+    try:
+        marker = json.loads((folder / MARKER_NAME).read_text(encoding="utf-8"))
+        cases, seed, size = (int(marker[name]) for name in ("cases", "seed", "size"))
+        _refuse_bad_numbers(cases=cases, seed=seed, size=size, jobs=None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Cohort(phantom_cohort(cases, seed=seed), seed, size)
 
 
 def simulate(
@@ -93,14 +125,14 @@ def _write_case(folder: Path, case: Case, seed: int, size: int) -> str:
     with whole_case(folder / case.case_id) as aside:
         for name, volume in volumes.items():
             if volume is not None:
-                write_volume(aside / f"{name}.nii.gz", volume, description=DESCRIPTION)
+                write_volume(aside / f"{name}.nii.gz", volume, description=PHANTOM_DESCRIPTION)
     return case.case_id
 
 
 def _claim(folder: Path, cohort: Sequence[Case], made_with: dict[str, int]) -> None:
     """Mark ``folder`` as the place of this cohort, unless it holds anything else."""
     marker = folder / MARKER_NAME
-    text = json.dumps({"description": DESCRIPTION, **made_with}, indent=1) + "\n"
+    text = json.dumps({"description": PHANTOM_DESCRIPTION, **made_with}, indent=1) + "\n"
     if folder.exists() and not folder.is_dir():
         raise _refusal(folder, "a file")
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

@@ -10,7 +10,6 @@ from pathlib import Path
 from .case_checks import Finding
 from .case_files import CaseFiles
 from .case_reading import CheckedCase, read_and_check
-from .case_source import ASIDE_PREFIX
 from .case_table import find_table, read_case_table
 from .cases import Case
 from .comparison import (
@@ -20,8 +19,9 @@ from .comparison import (
     why_not_compared,
 )
 from .errors import UsageError
+from .files import ASIDE_PREFIX
+from .paper_tables import NUM_CASES
 from .progress import OnProgress
-from .published import NUM_CASES
 from .statistics import LabelCounts, LabelTable, label_table
 
 MOST_JOBS = 8

@@ -13,7 +13,7 @@ from .cases import AnatomicRegion
 from .comparison import CollectionCount, compare_with_published
 from .folds import FOLDS
 from .labels import TASKS, display_name, labels
-from .published import NUM_CASES, TABLE_3
+from .paper_tables import NUM_CASES, TABLE_3
 from .statistics import Cell, Presence
 from .verify import Report
 

@@ -8,7 +8,7 @@ from time import sleep
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from .case_source import ASIDE_PREFIX
+from .files import ASIDE_PREFIX
 
 WORK_NAME = ".saros"
 """Folder beside the cases that holds locks and half-fetched series; gone when all is finished."""

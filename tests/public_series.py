@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from case_folders import LPS, case, sparse_mask, write_case
 from idc_index_data import IDC_INDEX_PARQUET_FILEPATH
 
+from saros_hf.case_source import CaseSource
 from saros_hf.case_table import TABLE_NAME, write_case_table
 from saros_hf.cases import Case
 from saros_hf.folds import Fold
@@ -44,13 +45,29 @@ def mixed_cases() -> list[Case]:
     ]
 
 
+def source_of(one: Case) -> CaseSource:
+    return CaseSource(
+        series_instance_uid=one.series_instance_uid,
+        study_instance_uid=one.study_instance_uid,
+        collection=one.collection,
+        patient_id=one.patient_id,
+        manufacturer="",
+        spacing_mm=(2.0, 2.0, 5.0),
+        slices=7,
+    )
+
+
 def write_mixed_folder(folder: Path) -> Path:
-    """Write these cases; the voxels of the controlled one are ``SECRET_HU`` throughout."""
+    """Write these cases as ``saros convert`` does, with the record of their series.
+
+    The voxels of the controlled one are ``SECRET_HU`` throughout.
+    """
     cases = mixed_cases()
     for number, one in enumerate(cases):
         affine = LPS.copy()
         affine[:3, 3] = number
         write_case(folder, one.case_id, affine=affine)
+        source_of(one).write(folder / one.case_id)
         if one.license == "NIH controlled access":
             secret = np.full((8, 6, 7), SECRET_HU, np.int16)
             write_volume(folder / one.case_id / "image.nii.gz", Volume(secret, affine))

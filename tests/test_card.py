@@ -12,10 +12,11 @@ from hub_rules import card_errors
 from huggingface_hub import DatasetCard
 
 from saros_hf.attribution import SOURCE_DOI
-from saros_hf.card import PublishedConfig, dataset_card
+from saros_hf.card import dataset_card
+from saros_hf.card_tables import PublishedConfig
 from saros_hf.cases import License
 from saros_hf.labels import IGNORE_INDEX, TASKS, display_name, labels
-from saros_hf.published import TABLE_1
+from saros_hf.paper_tables import TABLE_1
 from saros_hf.rows import CASE_FEATURES, MASK_FEATURES, VOLUME_FEATURES
 
 FEATURES = {"masks": MASK_FEATURES, "volumes": VOLUME_FEATURES, "volumes-nc": VOLUME_FEATURES}
@@ -93,16 +94,50 @@ def test_counts_are_those_of_the_paper_and_the_archive(card: DatasetCard) -> Non
     assert splits["`masks`", "train"] == ["450", "450", "900"]
 
 
-def test_every_public_collection_is_cited_by_its_doi(card: DatasetCard) -> None:
+def test_every_collection_is_cited_by_its_doi(card: DatasetCard) -> None:
     counts: Counter[str] = Counter()
     rows = table(card, "Licences and attribution")
-    assert {row[0] for row in rows} == set(SOURCE_DOI)
-    for collection, cts, license_, cite in rows:
-        assert int(cts) == sum(TABLE_1[collection])
-        assert SOURCE_DOI[collection] in cite
-        counts[license_] += int(cts)
-    assert counts == {"CC BY 3.0": 593, "CC BY 4.0": 57, "CC BY-NC 3.0": 76}
-    assert sum(counts.values()) + 174 == 900
+    assert [row[0] for row in rows] == sorted(TABLE_1)
+    for collection, maps, cts, license_, cite in rows:
+        assert int(maps) == sum(TABLE_1[collection])
+        assert int(cts) == (0 if "access" in license_ else int(maps))
+        assert f"[{SOURCE_DOI[collection]}](https://doi.org/{SOURCE_DOI[collection]})" == cite
+        counts[license_] += int(maps)
+    assert counts == {
+        "CC BY 3.0": 593,
+        "CC BY 4.0": 57,
+        "CC BY-NC 3.0": 76,
+        "NIH controlled access": 174,
+    }
+
+
+def test_label_maps_alone_are_cc_by_and_cite_the_collections_too() -> None:
+    card = DatasetCard(str(dataset_card([config("masks")], repo_id="user/saros")))
+    assert card_errors(str(card), "dataset") == []
+    data = card.data.to_dict()
+    assert data["license"] == "cc-by-4.0"
+    assert not [key for key in data if key.startswith("license_")]
+    rows = table(card, "Licences and attribution")
+    assert [(row[0], row[2]) for row in rows] == [(name, "0") for name in sorted(TABLE_1)]
+    assert all("https://doi.org/10." in row[4] for row in rows)
+    assert "Changes to the CTs" not in card.text
+
+
+def test_a_card_with_cts_of_many_licences_says_other(card: DatasetCard) -> None:
+    data = card.data.to_dict()
+    assert data["license"] == "other"
+    assert data["license_link"] == "https://doi.org/10.25737/SZ96-ZG60"
+
+
+@pytest.mark.parametrize(
+    ("rows", "size"),
+    [(999, "n<1K"), (1_000, "1K<n<10K"), (99_999, "10K<n<100K"), (150_000, "100K<n<1M")],
+)
+def test_size_category_is_one_of_the_hubs(rows: int, size: str) -> None:
+    masks = config("masks")
+    one = masks.rows["train"].slice(0, 1)
+    many = replace(masks, rows={"train": pa.concat_tables([one] * rows)})
+    assert dataset_card([many], repo_id="user/saros").data.size_categories == [size]
 
 
 def test_labels_are_the_packages(card: DatasetCard) -> None:

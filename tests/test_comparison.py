@@ -9,7 +9,7 @@ from saros_hf.cases import PHANTOM_COLLECTION, Case
 from saros_hf.comparison import compare_with_published, count_collections, why_not_compared
 from saros_hf.folds import FOLDS, Fold
 from saros_hf.labels import BodyPart, Task
-from saros_hf.published import TABLE_1, TABLE_3
+from saros_hf.paper_tables import TABLE_1, TABLE_3
 from saros_hf.statistics import LabelCounts, LabelTable, Presence, label_table
 
 Cohort = list[tuple[Fold, LabelCounts]]

@@ -1,5 +1,6 @@
 """``saros publish-dataset`` against the stand-in: there and back, without our package on the way back."""
 
+import contextlib
 import json
 import os
 import re
@@ -16,6 +17,8 @@ from hub_server import Hub
 from huggingface_hub import DatasetCard
 from public_series import write_mixed_folder
 
+from training.cli import main
+
 REPO = "datasets/user/saros"
 NAMES = ("volumes", "slices", "masks", "volumes-nc", "slices-nc")
 
@@ -27,7 +30,8 @@ import numpy as np
 def told(value):
     if hasattr(value, "dataobj"):
         array = np.asanyarray(value.dataobj)
-        return ["nifti", str(array.dtype), list(array.shape), hashlib.md5(array.tobytes()).hexdigest()]
+        digest = hashlib.md5(array.tobytes()).hexdigest()
+        return ["nifti", str(array.dtype), list(array.shape), digest, value.affine.tolist()]
     if isinstance(value, np.ndarray):
         return value.tolist()
     return value
@@ -94,7 +98,7 @@ def hub(folder: Path) -> Iterator[Hub]:
         ran = publish(hub, folder, "--tag", "v1")
         assert ran.returncode == 0, ran.stderr
         assert ran.stdout.endswith(f"{hub.url}/datasets/user/saros\n")
-        assert "Not published: CTs of 1 cases (HNSCC: NIH controlled access)" in ran.stdout
+        assert "Not published: 1 x CT (HNSCC: NIH controlled access)" in ran.stdout
         yield hub
 
 
@@ -122,9 +126,7 @@ def test_same_rows_without_our_package_streamed_or_not(
 def test_only_what_the_folder_holds_is_on_the_hub(hub: Hub, folder: Path) -> None:
     out = folder.parent / "out"
     files = {
-        str(path.relative_to(out)): path.read_bytes()
-        for path in out.rglob("*")
-        if path.is_file() and ".saros" not in path.parts
+        str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()
     }
     on_hub = {path: body for path, body in hub.files(REPO).items() if path != ".gitattributes"}
     assert on_hub == files
@@ -158,9 +160,10 @@ def test_the_card_is_whole_and_its_metadata_legal(hub: Hub) -> None:
     assert "CC BY-NC 3.0" in data["extra_gated_prompt"]
     assert "{{" not in card.text
     assert "{%" not in card.text
-    # 2 of C4KC-KiTS, 1 of CPTAC-PDA, by their DOIs.
-    assert "| C4KC-KiTS | 2 | CC BY 3.0 | [10.7937/TCIA.2019.IX49E8NX]" in card.text
-    assert "| CPTAC-PDA | 1 | CC BY 4.0 | [10.7937/K9/TCIA.2018.SC20FO18]" in card.text
+    # 2 of C4KC-KiTS, 1 of CPTAC-PDA, by their DOIs; of HNSCC the label maps alone.
+    assert "| C4KC-KiTS | 2 | 2 | CC BY 3.0 | [10.7937/TCIA.2019.IX49E8NX]" in card.text
+    assert "| CPTAC-PDA | 1 | 1 | CC BY 4.0 | [10.7937/K9/TCIA.2018.SC20FO18]" in card.text
+    assert "| HNSCC | 1 | 0 | NIH controlled access | [10.7937/K9/TCIA.2020.A8SH" in card.text
     assert (
         "| none | CTs under NIH controlled access, of which only the label maps are here | 1 |"
         in card.text
@@ -178,6 +181,8 @@ def test_nothing_is_lost_on_the_hub_by_publishing_less(hub: Hub, folder: Path) -
     ran = publish(hub, folder, "--config", "masks", *other)
     assert ran.returncode == 1
     assert "found the configurations slices, slices-nc, volumes, volumes-nc" in ran.stderr
+    assert "Publish all of them: --config cc-by masks cc-by-nc" in ran.stderr
+    assert not (folder.parent / "less").exists()
     assert "volumes/train-00000-of-00001.parquet" in hub.files(REPO)
 
 
@@ -213,3 +218,12 @@ def test_dry_run_asks_nobody(folder: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert "Nothing was uploaded" in ran.stdout
     assert (folder.parent / "d" / "README.md").is_file()
+
+
+@pytest.mark.parametrize("repo", ["saros", "user/saros/more", "../saros", "{tmp}/saros"])
+def test_a_dry_run_takes_no_other_name_either(folder: Path, tmp_path: Path, repo: str) -> None:
+    repo = repo.format(tmp=tmp_path)
+    with pytest.raises(SystemExit, match="1"), contextlib.chdir(tmp_path):
+        main(["publish-dataset", str(folder), repo, "--config", "masks", "--dry-run"])
+    assert not list(tmp_path.parent.glob("saros"))
+    assert not list(tmp_path.iterdir())

@@ -7,10 +7,11 @@ import pytest
 
 from saros_hf import simulate as simulate_module
 from saros_hf.case_table import TABLE_NAME, find_table, read_case_table
+from saros_hf.cases import PHANTOM_DESCRIPTION
 from saros_hf.errors import UsageError
 from saros_hf.nifti import read_image, read_mask
 from saros_hf.phantom import phantom_cohort, phantom_scan
-from saros_hf.simulate import DESCRIPTION, MARKER_NAME, simulate
+from saros_hf.simulate import MARKER_NAME, simulate
 from saros_hf.volume import Volume
 
 SIZE = 64
@@ -63,8 +64,8 @@ def test_files_hold_the_phantom(cohort_dir: Path, number: int) -> None:
 
 def test_it_is_labelled_synthetic(cohort_dir: Path) -> None:
     header = nib.Nifti1Image.from_filename(cohort_dir / "case_000" / "image.nii.gz").header
-    assert bytes(header["descrip"]).rstrip(b"\0").decode() == DESCRIPTION
-    assert json.loads((cohort_dir / MARKER_NAME).read_text())["description"] == DESCRIPTION
+    assert bytes(header["descrip"]).rstrip(b"\0").decode() == PHANTOM_DESCRIPTION
+    assert json.loads((cohort_dir / MARKER_NAME).read_text())["description"] == PHANTOM_DESCRIPTION
 
 
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from saros_hf.cases import PHANTOM_COLLECTION
 from saros_hf.errors import MissingFileError, TableError, UsageError
 from saros_hf.folds import FOLDS
 from saros_hf.nifti import write_volume
-from saros_hf.published import TABLE_1
+from saros_hf.paper_tables import TABLE_1
 from saros_hf.statistics import count_labels
 from saros_hf.verify import Report, verify
 from saros_hf.volume import Volume

@@ -10,7 +10,7 @@ from saros_hf.case_checks import Finding
 from saros_hf.comparison import CollectionCount
 from saros_hf.folds import FOLDS
 from saros_hf.labels import TASKS, labels
-from saros_hf.published import TABLE_3
+from saros_hf.paper_tables import TABLE_3
 from saros_hf.statistics import LabelCounts
 from saros_hf.verify import CaseCounts, Report, verify
 from saros_hf.verify_report import closing_line, collections_table, findings_table, lines, tables

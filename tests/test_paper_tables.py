@@ -1,7 +1,7 @@
 from saros_hf import cases
 from saros_hf.folds import FOLDS
 from saros_hf.labels import TASKS, BodyPart, BodyRegion, labels
-from saros_hf.published import NUM_CASES, TABLE_1, TABLE_3, TABLE_3_OVERALL
+from saros_hf.paper_tables import NUM_CASES, TABLE_1, TABLE_3, TABLE_3_OVERALL
 from saros_hf.statistics import Presence
 
 
