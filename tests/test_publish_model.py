@@ -1,24 +1,29 @@
 """``saros publish-model`` against the stand-in: the network comes back bit for bit."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 from hub_client import run_client, run_saros
+from hub_repository import Repository
 from hub_server import Hub
-from model_folders import evaluated, network, record
+from model_folders import evaluated, network, record, write_checkpoint
 
 from saros_hf.errors import MissingFileError, RightsError, UnreadableFileError, UsageError
+from saros_hf.files import files_in
 from saros_hf.nifti import read_image, read_mask, write_volume
 from saros_hf.volume import Volume
 from training.cli import main
 from training.ensemble import read_ensemble
-from training.evaluation_folder import Evaluated
+from training.evaluation_folder import Evaluated, write_evaluated
 from training.module import SarosSegmenter
 from training.publish import read_networks, refuse_controlled, write_model_folder
+from training.slicewise import predict_maps
 
 REPO = "models/user/model"
 
@@ -67,6 +72,7 @@ def test_there_and_back_bit_for_bit(ct: Path, tmp_path: Path) -> None:
         ran = run_saros(hub, home, *arguments, "--tag", "v1")
         assert ran.returncode == 0, ran.stderr
         assert ran.stdout.endswith(f"{hub.url}/user/model\n")
+        hub.repositories[REPO].commit({**hub.files(REPO), "fold_2/notes.txt": b"mine"})
         commits = list(hub.repositories[REPO].commits)
         assert run_saros(hub, home, *arguments).returncode == 0
         assert list(hub.repositories[REPO].commits) == commits
@@ -86,7 +92,8 @@ def test_there_and_back_bit_for_bit(ct: Path, tmp_path: Path) -> None:
             logits = original.network(torch.from_numpy(images)).numpy()
         assert np.array_equal(np.load(tmp_path / "logits.npy"), logits)
         files = hub.files(REPO)
-    assert set(files) == {".gitattributes", "README.md", "config.json", "model.safetensors"}
+    own = {"README.md", "config.json", "model.safetensors"}
+    assert set(files) == {".gitattributes", "fold_2/notes.txt", *own}
     for body in files.values():
         assert b"hf_test" not in body
         assert str(tmp_path).encode() not in body
@@ -119,6 +126,129 @@ def test_folds_are_one_repository(run_of_three: Path, ct: Path, tmp_path: Path) 
     assert len(again) == 3
     fewer = write_model_folder(tmp_path / "out", again[:1], [], repo_id="user/model")
     assert set(fewer) == {"README.md", "config.json", "model.safetensors"}
+
+
+JOINT = """
+import sys
+from pathlib import Path
+import numpy
+from huggingface_hub import ModelCard
+from saros_hf.errors import SarosError
+from saros_hf.hub import Destination
+from saros_hf.nifti import read_image
+from training.ensemble import read_ensemble
+from training.module import SarosSegmenter
+from training.publish import push_model, read_networks, write_model_folder
+
+run, ct, out = map(Path, sys.argv[1:])
+networks = read_networks(run)
+files = write_model_folder(out / "model", networks, [], repo_id="user/model")
+print(push_model(out / "model", files, Destination("user/model", "model")))
+ModelCard.load("user/model").validate()
+maps = read_ensemble(["user/model"]).predict_maps(read_image(ct))
+alone = SarosSegmenter.from_pretrained("user/model").predict_maps(read_image(ct))
+numpy.savez(out / "maps.npz", **{task: one.array for task, one in maps.items()})
+numpy.savez(out / "alone.npz", **{task: one.array for task, one in alone.items()})
+try:
+    push_model(out / "model", files, Destination("user/regions", "model"))
+except SarosError as error:
+    print(error)
+"""
+
+
+def test_a_joint_ensemble_there_and_back(ct: Path, tmp_path: Path) -> None:
+    options = {"task": "joint", "context": 1, "position": True, "window": (-300, 500)}
+    networks = [network(fold, fold=fold, **options) for fold in (1, 2)]
+    for number, one in enumerate(networks, start=1):
+        one.options = replace(one.options, mirror=True)
+        one.save_pretrained(tmp_path / "run" / f"fold_{number}" / "model")
+    with Hub() as hub:
+        hub.repositories["models/user/regions"] = Repository()
+        card = b"---\nlicense: mit\ntags: [saros-hf, body-regions]\n---\n"
+        hub.repositories["models/user/regions"].commit({"README.md": card})
+        told = run_client(hub, tmp_path / "home", JOINT, tmp_path / "run", ct, tmp_path)
+        assert told.splitlines()[0] == f"{hub.url}/user/model"
+        assert "found a model for body-regions, expected one for body-regions and body-p" in told
+        assert set(hub.files("models/user/regions")) == {"README.md"}
+        assert "POST /api/validate-yaml" in hub.requests
+    first = networks[0]
+    parts = [one.network for one in networks]
+    for name, chosen in (("maps", parts), ("alone", parts[:1])):
+        expected = predict_maps(chosen, read_image(ct), first.spec, first.options)
+        found = np.load(tmp_path / f"{name}.npz")
+        assert set(found) == set(expected) == {"body-regions", "body-parts"}
+        for task, labels in expected.items():
+            assert np.array_equal(found[task], labels.array)
+
+
+def test_what_lies_in_the_folder_may_be_published_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``publish-model hub/user/model user/model`` writes where it reads."""
+    folder = tmp_path / "hub" / "user" / "model"
+    write_model_folder(folder, [network(1), network(2, fold=2)], [], repo_id="user/model")
+    before = {name: (folder / name).read_bytes() for name in files_in(folder)}
+    write_evaluated(tmp_path / "seen", evaluated(split="train"))
+    monkeypatch.chdir(tmp_path)
+    command = ["publish-model", "hub/user/model", "user/model", "--dry-run"]
+    with pytest.raises(SystemExit):
+        main([*command, "--evaluation", "seen"])
+    assert {name: (folder / name).read_bytes() for name in files_in(folder)} == before
+    main([*command, "--mirror"])
+    after = {name: (folder / name).read_bytes() for name in files_in(folder)}
+    assert after.keys() == before.keys()
+    for name in ("model.safetensors", "fold_2/model.safetensors"):
+        assert after[name] == before[name]
+    assert json.loads(after["config.json"])["_saros"]["prediction"]["mirror"]
+
+
+def test_weights_to_start_from_are_not_downloaded_again(tmp_path: Path) -> None:
+    one = network()
+    one.hparams["encoder_weights"] = one.network.config["encoder_weights"] = "imagenet"
+    one.save_pretrained(tmp_path / "model")
+    smp.from_pretrained(tmp_path / "model")  # the Hub cannot be reached from here
+    SarosSegmenter.from_pretrained(tmp_path / "model")
+    write_checkpoint(tmp_path / "best.ckpt", one)
+    assert read_networks(tmp_path / "best.ckpt")[0].record == one.record
+
+
+def test_one_of_each(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"found 2 networks of fold_3, expected one of each fold"):
+        write_model_folder(
+            tmp_path, [network(1), network(2, fold=3), network(3, fold=3)], [], repo_id="user/model"
+        )
+    with pytest.raises(UsageError, match=r"found 2 evaluations of body-regions"):
+        write_model_folder(tmp_path, [network()], [evaluated(), evaluated()], repo_id="user/model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_config_is_json_and_says_what_cannot_be_read(tmp_path: Path) -> None:
+    one = network()
+    one.spacing_range_mm.copy_(torch.tensor([0.0, torch.inf]))
+    one.record = replace(record(), validation={"average": math.nan, "muscle": 0.5})
+    one.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    good = json.loads(path.read_text(), parse_constant=refuse)
+    assert good["_saros"]["input"]["spacing_range_mm"] == [0.0, None]
+    assert good["_saros"]["training"]["validation"] == {"muscle": 0.5}
+    assert SarosSegmenter.from_pretrained(tmp_path).spec == one.spec
+    for entry, value, told in (
+        ("members", None, "TypeError"),
+        ("members", ["../fold_2"], r"\.\./fold_2 is no name of a fold"),
+        ("hyperparameters", {"new_option": 1}, "new_option"),
+        ("prediction", {"new_option": 1}, "new_option"),
+        ("training", {}, "TypeError"),
+        ("input", {}, "spacing_range_mm"),
+    ):
+        ours = good["_saros"] | {entry: value, "version": "9.9"}
+        path.write_text(json.dumps(good | {"_saros": ours}))
+        found = rf"config\.json: found no model that can be read \(.*{told}.*by saros-hf 9\.9"
+        with pytest.raises(UnreadableFileError, match=rf"{found}, expected .* of saros-hf \d"):
+            read_ensemble([tmp_path])
 
 
 def test_dry_run_with_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,7 +293,7 @@ def test_weights_from_controlled_access_stay_by_default(tmp_path: Path) -> None:
         refuse_controlled(networks, allowed=False)
     refuse_controlled(networks, allowed=True)
     networks[0].record = None
-    with pytest.raises(RightsError, match="no record"):
+    with pytest.raises(RightsError, match="licence is not known"):
         refuse_controlled(networks, allowed=False)
 
 
@@ -193,5 +323,6 @@ def test_a_model_that_is_nowhere(tmp_path: Path) -> None:
             hub, tmp_path, "predict", "--model", "user/nothing", "ct.nii.gz", "o.nii.gz"
         )
     assert ran.returncode == 1
-    assert "user/nothing: found no such repository" in ran.stderr
+    assert "user/nothing: found no such folder, and on the Hub no such repository" in ran.stderr
+    assert "If a folder is meant, check the path." in ran.stderr
     assert "Traceback" not in ran.stderr

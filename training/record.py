@@ -64,10 +64,11 @@ class TrainingRecord:
 def record_of(trainer: Trainer, data: SarosDataModule) -> TrainingRecord:
     """Return the record of a run that is about to start."""
     sources = data.stores["train"].sources()
+    licenses = believed_licenses(sources, read_case_table(find_table(data.data_dir)))
     return TrainingRecord(
         fold=data.fold,
         collections=dict(sorted(Counter(one.collection for one in sources).items())),
-        licenses=dict(sorted(Counter(_licenses(data, sources)).items())),
+        licenses=dict(sorted(Counter(licenses).items())),
         settings={
             "encoder_weights": trainer.lightning_module.hparams["encoder_weights"],
             "patch_size": list(data.patch_size),
@@ -107,9 +108,13 @@ def archive_licenses(cases: Sequence[Case]) -> dict[str, License] | None:
     return {uid: series.license for uid, series in found.items()}
 
 
-def _licenses(data: SarosDataModule, sources: Sequence[Source]) -> list[str]:
-    """Return the licence of each CT: that of the table, unless the archive knows better."""
-    cases = read_case_table(find_table(data.data_dir))
+def believed_licenses(sources: Sequence[Source], cases: Sequence[Case]) -> list[str]:
+    """Return the licence of each CT: what the data says, ``unknown`` where the archive differs.
+
+    Args:
+        sources: CTs with the licence that follows from the case table.
+        cases: All rows of that table.
+    """
     archive = archive_licenses(cases)
     doubtful = {} if archive is None else rights(cases, archive).withheld
     return [
