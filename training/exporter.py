@@ -75,4 +75,4 @@ def _warned(remedy: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever it is
-        rank_zero_warn(f"not published: {error} {remedy}")
+        rank_zero_warn(f"not published: {error} ({remedy})")
