@@ -1,5 +1,6 @@
 """Errors that a user can act on: where, what was found, what was expected, what to do."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,14 @@ def _rebuild(kind: type[SarosError], *fields: str) -> SarosError:
     return kind(where, found=found, expected=expected, remedy=remedy)
 
 
-def saros_cause(error: BaseException) -> SarosError | None:
-    """Return the first ``SarosError`` in a chain of causes, ``None`` if there is none."""
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, what caused it, and so on."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, SarosError):
-            return seen
+        yield seen
         seen = seen.__cause__ or seen.__context__
-    return None
+
+
+def saros_cause(error: BaseException) -> SarosError | None:
+    """Return the first ``SarosError`` in a chain of causes, ``None`` if there is none."""
+    return next((one for one in causes(error) if isinstance(one, SarosError)), None)

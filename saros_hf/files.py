@@ -1,10 +1,14 @@
 """Write files whole or not at all."""
 
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from .errors import UsageError
 
 ASIDE_PREFIX = ".writing-"
 """Of the folders that hold something while it is written; a killed process leaves them."""
@@ -29,3 +33,62 @@ def write_atomically(path: Path) -> Iterator[Path]:
     finally:
         aside.unlink(missing_ok=True)
         folder.rmdir()
+
+
+@contextmanager
+def replace_files(folder: Path, ours: re.Pattern[str]) -> Iterator[Path]:
+    """Yield an empty folder to write to, whose files replace all of ours in ``folder``.
+
+    That is when everything is on disk. On an error, as of a full disk, ``folder`` is as it was.
+
+    Args:
+        folder: Made if missing.
+        ours: Paths inside it of the files that may be replaced or removed.
+
+    Raises:
+        UsageError: It holds other files.
+    """
+    refuse_other_files(folder, ours)
+    folder.mkdir(parents=True, exist_ok=True)
+    for left_by_a_crash in folder.glob(f"{ASIDE_PREFIX}*"):
+        shutil.rmtree(left_by_a_crash)
+    aside = Path(tempfile.mkdtemp(prefix=ASIDE_PREFIX, dir=folder))
+    try:
+        yield aside
+        names = files_in(aside)
+        for name in names:
+            with (aside / name).open("rb") as written:
+                os.fsync(written.fileno())
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (aside / name).replace(folder / name)
+    finally:
+        shutil.rmtree(aside)
+    for name in set(files_in(folder)) - set(names):
+        (folder / name).unlink()
+    for parent in [one for one in folder.iterdir() if one.is_dir() and not any(one.iterdir())]:
+        parent.rmdir()
+
+
+def refuse_other_files(folder: Path, ours: re.Pattern[str]) -> None:
+    """Raise if a folder that is to be published holds what was not written for that.
+
+    Raises:
+        UsageError: A path inside it does not match ``ours``.
+    """
+    for name in files_in(folder):
+        if not ours.fullmatch(name):
+            raise UsageError(
+                folder / name,
+                found="a file that this command did not write",
+                expected="a new folder, or one that it wrote",
+                remedy="Move it away, or give another --out.",
+            )
+
+
+def files_in(folder: Path) -> list[str]:
+    """Return the paths of all files inside a folder, with /, but for hidden ones."""
+    inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.as_posix() for path in inside if not any(part.startswith(".") for part in path.parts)
+    )

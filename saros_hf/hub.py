@@ -1,23 +1,17 @@
-"""Folders to and from the Hugging Face Hub; what can go wrong on the way is told in one line."""
+"""Folders to and from the Hugging Face Hub."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from huggingface_hub import HfApi, get_token, snapshot_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    HfHubHTTPError,
-    HFValidationError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-)
-from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+from huggingface_hub import DatasetInfo, HfApi, ModelInfo, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
-from .errors import HubError, SarosError
+from .errors import HubError
+from .hub_account import check_account
+from .hub_errors import endpoint, hub_errors
 
 RepoType: TypeAlias = Literal["model", "dataset"]
 
@@ -26,10 +20,6 @@ TAG = "saros-hf"
 """In the card of every repository that this package wrote."""
 
 _REPO_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-_SECRET = re.compile(r"\bhf_\w{3,}")
-_LOGIN = (
-    "Make a token with write access at https://huggingface.co/settings/tokens, then: hf auth login"
-)
 
 
 @dataclass(frozen=True)
@@ -39,7 +29,8 @@ class Destination:
     Attributes:
         repo_id: ``user/name``.
         repo_type: What it holds.
-        private: Make it visible to its owner alone; one that is public already is refused.
+        private: Make it visible to its owner alone, and refuse one that is public already. Else a
+            new one is what its owner's settings say, which is public unless they were changed.
         tag: Name for the state after the upload, e.g. ``v1``.
     """
 
@@ -52,7 +43,7 @@ class Destination:
     def page(self) -> str:
         """Its address for a browser."""
         prefix = "datasets/" if self.repo_type == "dataset" else ""
-        return f"{HfApi().endpoint}/{prefix}{self.repo_id}"
+        return f"{endpoint()}/{prefix}{self.repo_id}"
 
 
 def is_repo_id(name: str) -> bool:
@@ -73,48 +64,44 @@ def check_destination(to: Destination) -> None:
             expected="user/name, of letters, digits and - _ .",
             remedy="Give your own user name or organisation before the slash.",
         )
-    if get_token() is None:
-        raise HubError(
-            to.repo_id, found="no token", expected="to be logged in to the Hub", remedy=_LOGIN
-        )
-    with hub_errors(to.repo_id):
-        api = HfApi()
-        _refuse_foreign_namespace(api, to)
-        _refuse_other_content(api, to)
+    check_account(to.repo_id)
+    _refuse_other_content(to)
 
 
 def push_folder(
-    folder: Path, files: Sequence[str], to: Destination, *, replaces: Sequence[str] = ()
+    folder: Path,
+    files: Sequence[str],
+    to: Destination,
+    *,
+    replaces: Sequence[str] = (),
+    gated: bool = False,
 ) -> str:
     """Upload files of a folder, those only that the repository does not have yet.
 
-    After an interruption the same call goes on: what has arrived is not sent again.
+    After an interruption the same call goes on: what has arrived is not sent again. Whether the
+    token may write there, :func:`check_destination` tells beforehand.
 
     Args:
         folder: On disk; nothing in it is changed.
         files: Paths inside it.
         to: Made if it does not exist.
         replaces: Patterns of files in the repository to remove unless they are uploaded.
+        gated: Before any file goes up, have the Hub ask readers to agree to the card's terms. It
+            does so by a setting of the repository: the card's text alone stops nobody.
 
     Returns:
         The repository's address.
 
     Raises:
-        HubError: The Hub refused, or could not be reached.
+        HubError: The Hub refused, or could not be reached, or the repository holds other content.
     """
-    check_destination(to)
+    _refuse_other_content(to)
     with hub_errors(to.repo_id):
         api = HfApi(library_name=TAG)
-        api.create_repo(to.repo_id, repo_type=to.repo_type, private=to.private, exist_ok=True)
-        if CARD in files and not api.file_exists(to.repo_id, CARD, repo_type=to.repo_type):
-            # The card goes first: by its tag an upload that was cut off is known as ours.
-            api.upload_file(
-                repo_id=to.repo_id,
-                repo_type=to.repo_type,
-                path_or_fileobj=folder / CARD,
-                path_in_repo=CARD,
-            )
-        api.upload_folder(
+        _open(api, to, gated=gated)
+        if CARD in files:
+            _card_first(api, folder, to)
+        commit = api.upload_folder(
             repo_id=to.repo_id,
             repo_type=to.repo_type,
             folder_path=folder,
@@ -123,17 +110,20 @@ def push_folder(
             commit_message="Published by saros-hf",
         )
         if to.tag is not None:
-            api.create_tag(to.repo_id, tag=to.tag, repo_type=to.repo_type)
+            _tag(api, to, to.tag, commit.oid)
     return to.page
 
 
 def files_on_hub(to: Destination) -> list[str]:
     """Return the files of a repository, none if it does not exist."""
-    with hub_errors(to.repo_id):
-        try:
-            return list(HfApi().list_repo_files(to.repo_id, repo_type=to.repo_type))
-        except RepositoryNotFoundError:
-            return []
+    info = _info(to)
+    return [] if info is None else [one.rfilename for one in info.siblings or ()]
+
+
+def tags_on_hub(to: Destination) -> list[str]:
+    """Return the tags in the card of a repository, none if it does not exist."""
+    info = _info(to)
+    return [] if info is None else list(info.tags or ())
 
 
 def fetch_model(name: str, *, patterns: Sequence[str]) -> Path:
@@ -144,96 +134,66 @@ def fetch_model(name: str, *, patterns: Sequence[str]) -> Path:
         patterns: Which of its files are wanted.
 
     Raises:
-        HubError: There is no such repository, or the Hub could not be reached.
+        HubError: There is no such repository, it may not be read, or the Hub could not be reached.
     """
     repo_id, _, revision = name.partition("@")
-    with hub_errors(name):
+    with hub_errors(name, "read"):
         return Path(
             snapshot_download(repo_id, revision=revision or None, allow_patterns=list(patterns))
         )
 
 
-@contextmanager
-def hub_errors(where: str) -> Iterator[None]:
-    """Turn what the Hub's client raises into one line that says what to do about it."""
-    try:
-        yield
-    except SarosError:
-        raise
-    except (HfHubHTTPError, EntryNotFoundError) as error:
-        raise _refusal(where, error) from error
-    except (httpx.TransportError, OfflineModeIsEnabled) as error:
-        raise _unreachable(where, error) from error
-    except (HFValidationError, ValueError, RuntimeError) as error:
-        raise HubError(
-            where,
-            found=_plain(error),
-            expected="something that the Hub takes",
-            remedy="Files on disk are as they were; correct it and run the same command again.",
-        ) from error
+def _info(to: Destination) -> ModelInfo | DatasetInfo | None:
+    """Return what the Hub tells of a repository, ``None`` if it does not exist."""
+    api = HfApi()
+    with hub_errors(to.repo_id):
+        try:
+            if to.repo_type == "dataset":
+                return api.dataset_info(to.repo_id)
+            return api.model_info(to.repo_id)
+        except RepositoryNotFoundError:
+            return None
 
 
-def _refusal(where: str, error: Exception) -> HubError:
-    """Return the line for an answer of the Hub that is no success."""
-    response = getattr(error, "response", None)
-    if response is None:  # nothing in the cache and no way to ask
-        return _unreachable(where, error)
-    status: int = response.status_code
-    again = "Files on disk are as they were, and what has arrived is not sent again."
-    found, expected, remedy = {
-        401: ("a token that the Hub does not accept, or none", "a valid one", _LOGIN),
-        403: (
-            f"no right to do this ({_plain(error)})",
-            "a token that may write there",
-            f"Check the name before the slash, your role in it and your storage. {_LOGIN}",
-        ),
-        404: ("no such repository, revision or file", "one that exists", "Check the spelling."),
-        409: (f"a conflict ({_plain(error)})", "no other upload", f"Run it again. {again}"),
-        429: ("too many requests", "fewer", f"Wait some minutes, then run it again. {again}"),
-    }.get(status, (f"HTTP {status} ({_plain(error)})", "success", f"Run it again. {again}"))
-    if status == 401 and isinstance(error, RepositoryNotFoundError):
-        found, expected = "no such repository, or a private one", "one that you may read"
-    return HubError(where, found=found, expected=expected, remedy=remedy)
+def _open(api: HfApi, to: Destination, *, gated: bool) -> None:
+    """Make the repository unless it exists; gate it unless it is gated, by hand even."""
+    private = to.private or None  # else as its owner's settings say
+    api.create_repo(to.repo_id, repo_type=to.repo_type, private=private, exist_ok=True)
+    if gated and not api.repo_info(to.repo_id, repo_type=to.repo_type).gated:
+        api.update_repo_settings(to.repo_id, repo_type=to.repo_type, gated="auto")
 
 
-def _unreachable(where: str, error: Exception) -> HubError:
-    return HubError(
-        where,
-        found=f"no answer from {HfApi().endpoint} ({_plain(error)})",
-        expected="a connection",
-        remedy="Check the network and HF_HUB_OFFLINE, then run the same command again: files on "
-        "disk are as they were.",
-    )
-
-
-def _plain(error: Exception) -> str:
-    """Return an error's first words, without what could be a token."""
-    told = getattr(error, "server_message", None) or str(error) or type(error).__name__
-    token = get_token()
-    if token:
-        told = told.replace(token, "***")
-    return " ".join(_SECRET.sub("***", told).split())[:300]
-
-
-def _refuse_foreign_namespace(api: HfApi, to: Destination) -> None:
-    me = api.whoami()
-    mine = [me["name"], *(one["name"] for one in me.get("orgs", ()))]
-    namespace = to.repo_id.partition("/")[0]
-    if namespace.lower() not in (name.lower() for name in mine):
-        raise HubError(
-            to.repo_id,
-            found=f"the token of {me['name']}",
-            expected=f"one that may write to {namespace}",
-            remedy=f"Yours are: {', '.join(mine)}.",
+def _card_first(api: HfApi, folder: Path, to: Destination) -> None:
+    """Upload the card of a new repository: by its tag an upload that is cut off is ours."""
+    if not api.file_exists(to.repo_id, CARD, repo_type=to.repo_type):
+        api.upload_file(
+            repo_id=to.repo_id,
+            repo_type=to.repo_type,
+            path_or_fileobj=folder / CARD,
+            path_in_repo=CARD,
         )
 
 
-def _refuse_other_content(api: HfApi, to: Destination) -> None:
-    """Raise if the repository holds what this package did not write, or is not private enough."""
+def _tag(api: HfApi, to: Destination, name: str, commit: str) -> None:
+    """Give a state its name; that it has it already is no error."""
     try:
-        about = api.dataset_info if to.repo_type == "dataset" else api.model_info
-        info = about(to.repo_id)
-    except RepositoryNotFoundError:
+        api.create_tag(to.repo_id, tag=name, revision=commit, repo_type=to.repo_type)
+    except HfHubHTTPError as error:
+        if error.response.status_code != 409:
+            raise
+        if api.repo_info(to.repo_id, revision=name, repo_type=to.repo_type).sha != commit:
+            raise HubError(
+                to.page,
+                found=f"the tag {name} on an earlier state",
+                expected="a name that is free",
+                remedy="The files have arrived: run it again with another --tag.",
+            ) from error
+
+
+def _refuse_other_content(to: Destination) -> None:
+    """Raise if the repository holds what this package did not write, or is not private enough."""
+    info = _info(to)
+    if info is None:
         return
     if to.private and not info.private:
         raise HubError(

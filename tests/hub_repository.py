@@ -17,6 +17,7 @@ class Repository:
     refs: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     private: bool = False
+    gated: str | bool = False
 
     def commit(self, files: Mapping[str, bytes], branch: str = "main") -> str:
         digest = hashlib.sha1(repr([len(self.commits), sorted(files)]).encode()).hexdigest()

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 
 def whoami(handler: "Handler") -> None:
-    if handler.may_write():
-        handler.json({"type": "user", "name": "user", "orgs": [{"name": "lab"}]})
+    if handler.is_known():
+        role = "write" if handler.token == handler.hub.token else "read"
+        auth = {"type": "access_token", "accessToken": {"displayName": "mine", "role": role}}
+        name = "user" if handler.is_owner() else "somebody"
+        told = {"type": "user", "name": name, "orgs": [{"name": "lab"}], "auth": auth}
+        handler.json(handler.hub.account or told)
 
 
 def create(handler: "Handler") -> None:
@@ -34,7 +38,8 @@ def create(handler: "Handler") -> None:
     answer = {"url": f"{handler.hub.url}/{prefix}{owner}/{asked['name']}"}
     if name in handler.hub.repositories:
         return handler.json(answer, 409)
-    private = asked.get("visibility") == "private" or bool(asked.get("private"))
+    default = "private" if handler.hub.private_by_default else "public"
+    private = asked.get("visibility", default) == "private"
     handler.hub.repositories[name] = Repository(private=private)
     handler.hub.repositories[name].commit({".gitattributes": b"*.parquet filter=lfs\n"})
     return handler.json(answer)
@@ -48,7 +53,16 @@ def validate_yaml(handler: "Handler") -> None:
     handler.json(answer, 400 if errors else 200)
 
 
+def settings(handler: "Handler", name: str) -> None:
+    if handler.may_write():
+        asked = json.loads(handler.body)
+        handler.hub.repositories[name].gated = asked["gated"]
+        handler.json(asked)
+
+
 def preupload(handler: "Handler", name: str, revision: str) -> None:
+    if not handler.may_write():
+        return
     found = handler.commit_of(name, revision)
     if found is None:
         return
@@ -120,13 +134,13 @@ def info(handler: "Handler", name: str, revision: str | None) -> None:
     owner = name.partition("/")[2]
     card = re.match(r"---\n(.*?)\n---\n", files.get("README.md", b"").decode(), re.DOTALL)
     tags = (yaml.safe_load(card[1]) or {}).get("tags", []) if card else []
-    private = found[0].private
-    about = {"id": owner, "sha": found[1], "siblings": siblings, "private": private, "gated": False}
-    handler.json({**about, "disabled": False, "downloads": 0, "likes": 0, "tags": tags})
+    about = {"id": owner, "sha": found[1], "siblings": siblings, "tags": tags}
+    seen = {"private": found[0].private, "gated": found[0].gated, "disabled": False}
+    handler.json({**about, **seen, "downloads": 0, "likes": 0})
 
 
 def tree(handler: "Handler", name: str, revision: str, path: str | None = None) -> None:
-    found = handler.commit_of(name, revision)
+    found = handler.commit_of(name, revision, inside=True)
     if found is None:
         return None
     recursive = handler.query.get("recursive", ["false"])[0].lower() in ("true", "1")
@@ -167,14 +181,19 @@ def refs(handler: "Handler", name: str) -> None:
 
 
 def tag(handler: "Handler", name: str, revision: str) -> None:
-    found = handler.commit_of(name, revision)
-    if found is not None:
-        found[0].tags[json.loads(handler.body)["tag"]] = found[1]
-        handler.json({})
+    found = handler.commit_of(name, revision) if handler.may_write() else None
+    if found is None:
+        return None
+    asked = json.loads(handler.body)["tag"]
+    if asked in found[0].tags:
+        return handler.fail(409, "Conflict")
+    found[0].tags[asked] = found[1]
+    return handler.json({})
 
 
 def resolve(handler: "Handler", name: str, revision: str, path: str) -> None:
-    found = handler.commit_of(name if name.startswith("datasets/") else f"models/{name}", revision)
+    full = name if name.startswith("datasets/") else f"models/{name}"
+    found = handler.commit_of(full, revision, inside=True)
     if found is None:
         return None
     files = found[0].commits[found[1]]
@@ -202,6 +221,7 @@ ROUTES: list[tuple[str, Callable[..., None]]] = [
     (r"/api/repos/create", create),
     (r"/api/whoami-v2", whoami),
     (r"/api/validate-yaml", validate_yaml),
+    (rf"{_API}/settings", settings),
     (rf"{_API}/preupload/{_REVISION}", preupload),
     (rf"{_API}/commit/{_REVISION}", commit),
     (rf"{_API}/paths-info/{_REVISION}", paths_info),

@@ -1,9 +1,15 @@
 """What the Hub's own rules refuse in a card."""
 
+import math
 import re
 
 import yaml
 
+SIZES = (
+    "n<1K",
+    *("1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B"),
+    *("1B<n<10B", "10B<n<100B", "100B<n<1T", "n>1T"),
+)
 LICENSES = ("apache-2.0", "cc-by-4.0", "mit", "other")
 
 
@@ -16,8 +22,7 @@ def card_errors(content: str, kind: str) -> list[str]:
     if data.get("license") == "other" and not {"license_name", "license_link"} <= set(data):
         errors.append("license: other needs license_name and license_link")
     if kind == "dataset":
-        sizes = data.get("size_categories", [])
-        errors += [f"size {one}" for one in sizes if not re.fullmatch(r"\S+[<>]\S+", one)]
+        errors += [f"size {one}" for one in data.get("size_categories", []) if one not in SIZES]
         for one in data.get("configs", []):
             errors += [
                 f"split {f['split']}" for f in one["data_files"] if not f["split"].isidentifier()
@@ -31,6 +36,8 @@ def card_errors(content: str, kind: str) -> list[str]:
             errors += [
                 f"metric {metric}"
                 for metric in result["metrics"]
-                if "type" not in metric or not isinstance(metric["value"], float)
+                if "type" not in metric
+                or not isinstance(metric["value"], float)
+                or not math.isfinite(metric["value"])
             ]
     return errors

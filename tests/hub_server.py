@@ -22,8 +22,13 @@ class Hub:
     Attributes:
         repositories: By ``datasets/user/name`` or ``models/user/name``.
         requests: Method and path of each request, in order.
-        token: The one that it accepts, of ``user``.
-        refusals: Answer requests like "POST /api/repos/create" (a pattern) with this status.
+        token: Of ``user``, may read and write.
+        reader: Of ``user`` too, may only read.
+        stranger: Of somebody else, who sees what is public and has agreed to no terms.
+        private_by_default: Whether new repositories are, as an organisation can have it.
+        refusals: Answer requests like "POST /api/repos/create" (a pattern) with this status; 0
+            hangs up.
+        account: What it says of whose a token is, instead of the truth.
         on_put: Called before a large file is taken.
     """
 
@@ -31,7 +36,11 @@ class Hub:
     objects: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     token: str = "hf_test"
+    reader: str = "hf_read"
+    stranger: str = "hf_stranger"
+    private_by_default: bool = False
     refusals: dict[str, int] = field(default_factory=dict)
+    account: dict[str, str] | None = None
     on_put: Callable[[], None] = lambda: None
 
     @property
@@ -76,6 +85,9 @@ class Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(request)
         for pattern, status in self.hub.refusals.items():
             if re.fullmatch(pattern, request):
+                if not status:
+                    self.close_connection = True
+                    return None
                 return self.fail(status, HTTPStatus(status).phrase)
         for pattern, answer in ROUTES:
             if match := re.fullmatch(pattern, path):
@@ -101,17 +113,38 @@ class Handler(BaseHTTPRequestHandler):
     def fail(self, status: int, code: str) -> None:
         self.send(b"{}", {"X-Error-Code": code, "X-Error-Message": code}, status)
 
-    def may_write(self) -> bool:
-        """Return whether the request brings the right token; answer it if not."""
-        if self.headers.get("Authorization") == f"Bearer {self.hub.token}":
+    @property
+    def token(self) -> str | None:
+        return self.headers.get("Authorization", "").removeprefix("Bearer ") or None
+
+    def is_known(self) -> bool:
+        """Return whether the request brings a token of somebody; answer it if not."""
+        if self.token in (self.hub.token, self.hub.reader, self.hub.stranger):
             return True
         self.send(b"{}", {"X-Error-Message": "Invalid credentials in Authorization header"}, 401)
         return False
 
-    def commit_of(self, name: str, revision: str) -> tuple[Repository, str] | None:
+    def may_write(self) -> bool:
+        """Return whether the request brings the right token; answer it if not."""
+        if not self.is_known():
+            return False
+        if self.token != self.hub.token:
+            self.fail(403, "Forbidden")
+        return self.token == self.hub.token
+
+    def is_owner(self) -> bool:
+        return self.token in (self.hub.token, self.hub.reader)
+
+    def commit_of(
+        self, name: str, revision: str, *, inside: bool = False
+    ) -> tuple[Repository, str] | None:
+        """Return a commit, or answer why not; ``inside`` asks for files, which may be gated."""
         repository = self.hub.repositories.get(name)
-        if repository is None:
-            self.fail(404, "RepoNotFound")
+        if repository is None or (repository.private and not self.is_owner()):
+            self.fail(404 if self.token else 401, "RepoNotFound")
+            return None
+        if inside and repository.gated and not self.is_owner():
+            self.fail(403 if self.token else 401, "GatedRepo")
             return None
         commit = repository.find(revision)
         if commit is None:

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
+import lightning
 import torch
 
 from saros_hf.labels import Task, label_names
@@ -30,6 +32,19 @@ def network(seed: int = 0, fold: int = 1, **options: object) -> SarosSegmenter:
     segmenter.spacing_range_mm.copy_(torch.tensor([0.5, 1.0]))
     segmenter.record = record(fold)
     return segmenter.eval()
+
+
+def write_checkpoint(path: Path, segmenter: SarosSegmenter) -> None:
+    """Write what Lightning does, as far as it is read for publishing."""
+    assert segmenter.record is not None
+    whole = {
+        "state_dict": segmenter.state_dict(),
+        "hyper_parameters": dict(segmenter.hparams),
+        "pytorch-lightning_version": lightning.__version__,
+        "saros_training": segmenter.record.to_dict(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(whole, path)
 
 
 def scores(task: Task = "body-regions") -> list[Score]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hub_client import run_saros
+from hub_server import Hub
 from model_folders import network
 
 from training.cross_validation import FoldError, cross_validate
@@ -35,7 +37,9 @@ def test_five_folds_and_what_a_stop_leaves(phantoms: Path, cache: Path, tmp_path
     for fold in (2, 3, 4):
         finished(out / f"fold_{fold}", fold)
     before = {path: path.stat().st_mtime_ns for path in out.glob("fold_*/model/config.json")}
-    results = cross_validate(out, [*TINY, *place])
+    results = cross_validate(out, [*TINY, *place, "--push_to_hub", "user/model"])
+    # No fold is published by itself: they would replace one another.
+    assert "push_to_hub: null" in (out / "fold_1" / "config.yaml").read_text()
     assert [one.fold for one in results] == [1, 2, 3, 4, 5]
     assert [(one.dice, one.epoch) for one in results[1:4]] == [(0.2, 0), (0.3, 0), (0.4, 0)]
     assert all(0 <= one.dice <= 1 and one.epoch == 0 for one in (results[0], results[4]))
@@ -54,6 +58,27 @@ def test_five_folds_and_what_a_stop_leaves(phantoms: Path, cache: Path, tmp_path
     resumed = out / "fold_5" / "log" / "version_1" / "metrics.csv"
     with resumed.open() as file:
         assert {row["epoch"] for row in csv.DictReader(file)} == {"1"}
+
+
+def test_all_folds_are_published_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for fold in (1, 2, 3, 4, 5):
+        finished(tmp_path / "run" / f"fold_{fold}", fold)
+    monkeypatch.chdir(tmp_path)
+    with Hub() as hub:
+        ran = run_saros(
+            hub,
+            tmp_path / "home",
+            *("cross-validate", "--out", "run"),
+            *("--push_to_hub", "user/model", "--export.private=true"),
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.endswith(f"{hub.url}/user/model\n")
+        assert hub.requests.count("POST /api/repos/create") == 1
+        assert hub.repositories["models/user/model"].private
+        files = hub.files("models/user/model")
+    assert {path.partition("/")[0] for path in files if path.startswith("fold_")} == {
+        *("fold_2", "fold_3", "fold_4", "fold_5")
+    }
 
 
 def test_a_fold_that_fails_is_named(tmp_path: Path) -> None:

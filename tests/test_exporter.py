@@ -4,12 +4,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hub_client import hub_environment
 from hub_server import Hub
 from huggingface_hub import ModelCard
+from lightning.pytorch.callbacks import ModelCheckpoint
+from model_folders import network, record, write_checkpoint
 
+from training.exporter import ModelExporter
 from training.module import SarosSegmenter
 
 FIT = (
@@ -72,6 +76,32 @@ def test_a_run_is_never_lost(phantoms: Path, cache: Path, tmp_path: Path) -> Non
     assert ran.returncode == 0, ran.stderr[-3000:]
     assert "tried again when training is over" in ran.stderr
     assert "found no answer from" in ran.stderr
-    assert "/runs/fold_1/model user/model" in ran.stderr
+    assert "/runs/fold_1/best.ckpt user/model" in ran.stderr
     assert "hf_test" not in ran.stdout + ran.stderr
     SarosSegmenter.from_pretrained(tmp_path / "runs" / "fold_1" / "model")
+
+
+def test_whatever_is_wrong_with_the_export_is_a_warning(tmp_path: Path) -> None:
+    best = tmp_path / "best.ckpt"
+    write_checkpoint(best, network())
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / ".DS_Store").write_text("the system's")
+    checkpoint = ModelCheckpoint(monitor="val_dice")
+    checkpoint.best_model_path = str(best)
+    trainer = SimpleNamespace(is_global_zero=True, checkpoint_callbacks=[checkpoint])
+    ModelExporter().on_fit_end(trainer, network())
+    SarosSegmenter.from_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    with pytest.warns(UserWarning, match=rf"notes.txt: found.*saros publish-model {best} user/mod"):
+        ModelExporter().on_fit_end(trainer, network())
+    best.write_bytes(b"no checkpoint")
+    with pytest.warns(UserWarning, match="no checkpoint of this package"):
+        ModelExporter().on_fit_end(trainer, network())
+
+
+def test_weights_that_may_not_leave_are_told_at_the_start() -> None:
+    restricted = network()
+    restricted.record = record(1, NIH_controlled_access=1)
+    trainer = SimpleNamespace(is_global_zero=True)
+    with pytest.warns(UserWarning, match="NIH controlled access.*will not be published by itself"):
+        ModelExporter("user/model").on_train_start(trainer, restricted)

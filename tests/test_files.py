@@ -1,8 +1,12 @@
+import re
 from pathlib import Path
 
 import pytest
 
-from saros_hf.files import write_atomically
+from saros_hf.errors import UsageError
+from saros_hf.files import files_in, replace_files, write_atomically
+
+OURS = re.compile(r"(fold_\d/)?[abc]\.txt")
 
 
 def test_the_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -29,3 +33,42 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         write_and_fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def write(folder: Path, *names: str, fail: bool = False) -> None:
+    with replace_files(folder, OURS) as aside:
+        for name in names:
+            (aside / name).parent.mkdir(exist_ok=True)
+            (aside / name).write_text("new")
+        if fail:
+            raise OSError(28, "No space left on device")
+
+
+def test_files_are_replaced_together(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "model"
+    write(folder, "a.txt", "b.txt", "fold_2/a.txt")
+    for path in folder.rglob("*.txt"):
+        path.write_text("old")
+    (folder / ".writing-killed").mkdir()
+    (folder / ".DS_Store").write_text("the system's")
+    with pytest.raises(OSError, match="No space left"):
+        write(folder, "a.txt", "c.txt", fail=True)
+    assert {path.read_text() for path in folder.rglob("*.txt")} == {"old"}
+    assert files_in(folder) == ["a.txt", "b.txt", "fold_2/a.txt"]
+    write(folder, "a.txt", "c.txt")
+    assert files_in(folder) == ["a.txt", "c.txt"]
+    assert {path.read_text() for path in folder.rglob("*.txt")} == {"new"}
+    assert sorted(path.name for path in folder.iterdir()) == [".DS_Store", "a.txt", "c.txt"]
+
+
+def test_other_files_are_neither_replaced_nor_joined(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    for stranger in ("notes.txt", "fold_2/notes.txt", "fold_2/deep/a.txt"):
+        path = tmp_path / stranger
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("mine")
+        with pytest.raises(UsageError, match=f"{stranger}: found a file that this command did not"):
+            write(tmp_path, "a.txt")
+        assert path.read_text() == "mine"
+        path.unlink()
+    assert (tmp_path / "a.txt").read_text() == "old"

@@ -1,15 +1,20 @@
 """What a model's card says, and what it must not leave out."""
 
+import math
 from dataclasses import replace
 
 import pytest
 from hub_rules import card_errors
 from huggingface_hub import ModelCard
 from model_folders import evaluated, network, record
+from public_series import mixed_cases
 
-from training.example import Example
+from saros_hf.cases import Case
+from training.example import Example, median_case
 from training.model_card import Published, freedom, model_card
 from training.module import SarosSegmenter
+from training.record import believed_licenses
+from training.store import Source
 
 
 def card_of(*networks: SarosSegmenter, **more: object) -> ModelCard:
@@ -57,6 +62,44 @@ def test_without_evaluation_only_what_training_saw() -> None:
     assert "| average | 0.710 |" in card.text
     assert [one.metric_value for one in card.data.eval_results] == [0.71]
     assert card.data.eval_results[0].dataset_split == "validation"
+
+
+def test_scores_that_are_no_numbers_are_left_out() -> None:
+    one = network()
+    one.record = replace(record(), validation={"average": math.nan, "muscle": 0.9})
+    card = card_of(one)
+    assert card.data.eval_results is None
+    assert "nan" not in card.text
+    assert "| muscle | 0.900 |" in card.text
+    none = replace(evaluated(), scores=[replace(s, value=math.nan) for s in evaluated().scores])
+    assert card_of(network(), evaluations=[none]).data.eval_results is None
+
+
+def test_what_training_began_with_is_told() -> None:
+    one = network()
+    assert one.record is not None
+    one.record = replace(one.record, settings={"encoder_weights": "imagenet"})
+    assert "| encoder_weights | imagenet |" in card_of(one).text
+
+
+def edited() -> dict[str, Case]:
+    """Cases whose table says that a CT under controlled access is of a free collection."""
+    cases = {one.case_id: one for one in mixed_cases()}
+    hidden = cases["case_004"]
+    return cases | {"case_004": replace(hidden, collection="C4KC-KiTS")}
+
+
+def test_the_table_alone_does_not_free_a_ct() -> None:
+    cases = edited()
+    assert cases["case_004"].license == "CC BY 3.0"
+    # Of 0.1, 0.6, 0.9 and 0.95 the third would be shown; without case_004 it is the second.
+    means = {f"case_{n:03d}": (dice, 0.0) for n, dice in enumerate((0.1, 0.6, 0.9, 0.7, 0.95))}
+    assert median_case(means, cases, list(cases)) == "case_001"
+    assert median_case(means, cases, ["case_003", "case_004"]) is None
+    sources = [Source(one.case_id, one.collection, one.license) for one in cases.values()]
+    assert believed_licenses(sources, list(cases.values())) == [
+        *("CC BY 3.0", "CC BY 3.0", "CC BY 4.0", "CC BY-NC 3.0", "unknown")
+    ]
 
 
 @pytest.mark.parametrize(

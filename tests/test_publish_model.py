@@ -1,124 +1,47 @@
-"""``saros publish-model`` against the stand-in: the network comes back bit for bit."""
+"""The folder that ``saros publish-model`` writes, and what it refuses."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from hub_client import run_client, run_saros
-from hub_server import Hub
 from model_folders import evaluated, network, record
 
 from saros_hf.errors import MissingFileError, RightsError, UnreadableFileError, UsageError
-from saros_hf.nifti import read_image, read_mask, write_volume
-from saros_hf.volume import Volume
+from saros_hf.files import files_in
 from training.cli import main
-from training.ensemble import read_ensemble
-from training.evaluation_folder import Evaluated
-from training.module import SarosSegmenter
+from training.evaluation_folder import Evaluated, write_evaluated
 from training.publish import read_networks, refuse_controlled, write_model_folder
 
-REPO = "models/user/model"
 
-SMP_ALONE = """
-import sys
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("saros_hf", "training"):
-            raise ImportError("blocked: " + name)
-
-sys.meta_path.insert(0, Blocked())
-import numpy, segmentation_models_pytorch as smp, torch
-network = smp.from_pretrained("user/model").eval()
-with torch.inference_mode():
-    numpy.save(sys.argv[1], network(torch.from_numpy(numpy.load(sys.argv[2]))).numpy())
-"""
-
-
-@pytest.fixture
-def ct(phantoms: Path, tmp_path: Path) -> Path:
-    """A dozen slices of a phantom."""
-    whole = read_image(phantoms / "case_000" / "image.nii.gz")
-    path = tmp_path / "ct.nii.gz"
-    write_volume(path, Volume(whole.array[..., 20:32], whole.affine))
-    return path
+def test_what_lies_in_the_folder_may_be_published_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``publish-model hub/user/model user/model`` writes where it reads."""
+    folder = tmp_path / "hub" / "user" / "model"
+    write_model_folder(folder, [network(1), network(2, fold=2)], [], repo_id="user/model")
+    before = {name: (folder / name).read_bytes() for name in files_in(folder)}
+    write_evaluated(tmp_path / "seen", evaluated(split="train"))
+    monkeypatch.chdir(tmp_path)
+    command = ["publish-model", "hub/user/model", "user/model", "--dry-run"]
+    with pytest.raises(SystemExit):
+        main([*command, "--evaluation", "seen"])
+    assert {name: (folder / name).read_bytes() for name in files_in(folder)} == before
+    main([*command, "--mirror"])
+    after = {name: (folder / name).read_bytes() for name in files_in(folder)}
+    assert after.keys() == before.keys()
+    for name in ("model.safetensors", "fold_2/model.safetensors"):
+        assert after[name] == before[name]
+    assert json.loads(after["config.json"])["_saros"]["prediction"]["mirror"]
 
 
-@pytest.fixture
-def run_of_three(tmp_path: Path) -> Path:
-    """A run of three folds, as ``saros cross-validate`` leaves it."""
-    for fold in (1, 2, 3):
-        network(fold, fold=fold, position=True).save_pretrained(
-            tmp_path / "run" / f"fold_{fold}" / "model"
+def test_one_of_each(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"found 2 networks of fold_3, expected one of each fold"):
+        write_model_folder(
+            tmp_path, [network(1), network(2, fold=3), network(3, fold=3)], [], repo_id="user/model"
         )
-    return tmp_path / "run"
-
-
-def test_there_and_back_bit_for_bit(ct: Path, tmp_path: Path) -> None:
-    original = network(3)
-    original.options = replace(original.options, mirror=True)
-    original.save_pretrained(tmp_path / "model")
-    home = tmp_path / "home"
-    arguments = ("publish-model", tmp_path / "model", "user/model", "--out", tmp_path / "out")
-    with Hub() as hub:
-        ran = run_saros(hub, home, *arguments, "--tag", "v1")
-        assert ran.returncode == 0, ran.stderr
-        assert ran.stdout.endswith(f"{hub.url}/user/model\n")
-        commits = list(hub.repositories[REPO].commits)
-        assert run_saros(hub, home, *arguments).returncode == 0
-        assert list(hub.repositories[REPO].commits) == commits
-
-        labels = tmp_path / "labels.nii.gz"
-        predict = ("predict", "--model", "user/model@v1", ct, labels, "--no-pictures")
-        ran = run_saros(hub, home, *predict, "--precision", "32-true")
-        assert ran.returncode == 0, ran.stderr
-        expected = original.predict_volume(read_image(ct)).array
-        assert np.array_equal(read_mask(labels, "body-regions").array, expected)
-
-        images = np.random.default_rng(0).normal(size=(2, 1, 64, 64)).astype(np.float32)
-        np.save(tmp_path / "images.npy", images)
-        run_client(hub, home, SMP_ALONE, str(tmp_path / "logits.npy"), str(tmp_path / "images.npy"))
-        original.network.to(memory_format=torch.contiguous_format)  # as SMP makes it
-        with torch.inference_mode():
-            logits = original.network(torch.from_numpy(images)).numpy()
-        assert np.array_equal(np.load(tmp_path / "logits.npy"), logits)
-        files = hub.files(REPO)
-    assert set(files) == {".gitattributes", "README.md", "config.json", "model.safetensors"}
-    for body in files.values():
-        assert b"hf_test" not in body
-        assert str(tmp_path).encode() not in body
-    config = json.loads(files["config.json"])["_saros"]
-    assert config["input"]["orientation"] == "RAS"
-    assert config["prediction"] == {"mirror": True, "clean": False}
-
-
-def test_folds_are_one_repository(run_of_three: Path, ct: Path, tmp_path: Path) -> None:
-    networks = read_networks(run_of_three, clean=True)
-    files = write_model_folder(tmp_path / "out", networks, [], repo_id="user/model")
-    assert set(files) == {
-        *("README.md", "config.json", "model.safetensors"),
-        *(f"fold_{n}/{name}" for n in (2, 3) for name in ("config.json", "model.safetensors")),
-    }
-    whole = read_ensemble([tmp_path / "out"])
-    assert len(whole.networks) == 3
-    assert whole.options.clean
-    image = read_image(ct)
-    expected = read_ensemble([run_of_three]).predict_maps(image, whole.options)
-    found = whole.predict_maps(image)
-    assert np.array_equal(found["body-regions"].array, expected["body-regions"].array)
-    first = SarosSegmenter.from_pretrained(tmp_path / "out")
-    assert first.record is not None
-    assert first.record.fold == 1
-    card = (tmp_path / "out" / "README.md").read_text()
-    assert 'read_ensemble(["user/model"])' in card
-    # Published again from what was published, and as a single network afterwards.
-    again = read_networks(tmp_path / "out")
-    assert len(again) == 3
-    fewer = write_model_folder(tmp_path / "out", again[:1], [], repo_id="user/model")
-    assert set(fewer) == {"README.md", "config.json", "model.safetensors"}
+    with pytest.raises(UsageError, match=r"found 2 evaluations of body-regions"):
+        write_model_folder(tmp_path, [network()], [evaluated(), evaluated()], repo_id="user/model")
+    assert not list(tmp_path.iterdir())
 
 
 def test_dry_run_with_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,7 +86,7 @@ def test_weights_from_controlled_access_stay_by_default(tmp_path: Path) -> None:
         refuse_controlled(networks, allowed=False)
     refuse_controlled(networks, allowed=True)
     networks[0].record = None
-    with pytest.raises(RightsError, match="no record"):
+    with pytest.raises(RightsError, match="licence is not known"):
         refuse_controlled(networks, allowed=False)
 
 
@@ -183,15 +106,3 @@ def test_what_is_no_network(tmp_path: Path) -> None:
         read_networks(tmp_path / "other.ckpt")
     with pytest.raises(MissingFileError, match="found no model"):
         read_networks(tmp_path)
-
-
-def test_a_model_that_is_nowhere(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match="or user/name on the Hub"):
-        SarosSegmenter.from_pretrained(tmp_path / "nothing")
-    with Hub() as hub:
-        ran = run_saros(
-            hub, tmp_path, "predict", "--model", "user/nothing", "ct.nii.gz", "o.nii.gz"
-        )
-    assert ran.returncode == 1
-    assert "user/nothing: found no such repository" in ran.stderr
-    assert "Traceback" not in ran.stderr

@@ -126,6 +126,14 @@ def _add_cross_validate(commands: "argparse._SubParsersAction[argparse.ArgumentP
     run.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("runs"), help="folder for the run"
     )
+    run.add_argument("--push_to_hub", metavar="REPO", help="publish all folds as one, user/model")
+    run.add_argument(
+        "--export.private",
+        choices=("true", "false"),
+        default="false",
+        dest="private",
+        help="whether it is visible to you alone (default false)",
+    )
     run.set_defaults(run=_cross_validate)
 
 
@@ -143,10 +151,18 @@ def _cross_validate(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from .cross_validation import cross_validate
+    from saros_hf.hub import Destination, check_destination
 
+    from .cross_validation import cross_validate, publish_folds
+
+    repo, private = options.push_to_hub, options.private == "true"
+    to = None if repo is None else Destination(repo, "model", private)
+    if to is not None:
+        check_destination(to)
     table = Table("fold", "best validation Dice", "epoch", title=str(options.out))
     for result in cross_validate(options.out, options.rest):
         table.add_row(str(result.fold), f"{result.dice:.3f}", str(result.epoch))
     Console().print(table)
+    if to is not None:
+        print(publish_folds(options.out, to))
     return 0

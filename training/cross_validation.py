@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saros_hf.errors import SarosError
+from saros_hf.hub import Destination
 
 from .exporter import MODEL_FOLDER
 from .lightning_cli import FOLDS, fold_folder
+from .publish import push_model, read_networks, refuse_controlled, write_model_folder
 
 _LOG = Path("log")
 
@@ -39,7 +41,7 @@ def cross_validate(out: Path, arguments: Sequence[str]) -> list[FoldResult]:
 
     Args:
         out: Folder of the run; fold K is in ``out/fold_K``.
-        arguments: Further options of ``saros fit``.
+        arguments: Further options of ``saros fit``. No fold is published by itself.
 
     Raises:
         FoldError: A fold failed or was stopped. The same call goes on from its last checkpoint.
@@ -50,10 +52,24 @@ def cross_validate(out: Path, arguments: Sequence[str]) -> list[FoldResult]:
     return [_result(out, fold) for fold in FOLDS]
 
 
+def publish_folds(out: Path, to: Destination) -> str:
+    """Put the networks of all folds into one repository and return its address.
+
+    Raises:
+        RightsError: They were trained on CTs under controlled access.
+        SarosError: The Hub refused, or could not be reached. ``saros publish-model`` tries again.
+    """
+    networks = read_networks(out)
+    refuse_controlled(networks, allowed=False)
+    folder = Path("hub") / to.repo_id
+    files = write_model_folder(folder, networks, [], repo_id=to.repo_id)
+    return push_model(folder, files, to)
+
+
 def _fit(fold: int, out: Path, arguments: Sequence[str]) -> None:
     """Run a process of its own: strategies and torchrun want the whole of one."""
     folder = fold_folder(out, fold)
-    more = ["--out", str(out), "--fold", str(fold)]
+    more = ["--out", str(out), "--fold", str(fold), "--push_to_hub", "null"]
     if (folder / "last.ckpt").is_file():
         more += ["--ckpt_path", str(folder / "last.ckpt")]
     command = [sys.executable, "-m", "training", "fit", *arguments, *more]

@@ -2,16 +2,20 @@
 
 import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from saros_hf.cases import Case, License
+from saros_hf.cases import Case
 from saros_hf.files import write_atomically
+from saros_hf.rights import LICENSES, rights
+
+from .record import archive_licenses
 
 PICTURE, ABOUT = "example.png", "example.json"
 
-SHOWN: tuple[License, ...] = ("CC BY 3.0", "CC BY 4.0", "synthetic")
+SHOWN = LICENSES["cc-by"]
 """Licences of CTs that may be seen wherever the picture goes."""
 
 
@@ -47,16 +51,18 @@ def median_case(
 
     Args:
         means: Dice and NSD by case id.
-        cases: By case id; those whose licence forbids to show them are passed over.
+        cases: By case id; those that table and archive together do not clear are passed over.
         showable: Ids of cases with a CT and a prediction.
 
     Returns:
         ``None`` if no case may be shown.
     """
+    told = tuple(cases.values())
+    free = rights(told, archive_licenses(told) or {}).allowed["cc-by"]
     ranked = sorted(
         (means[case_id][0], case_id)
         for case_id in showable
-        if cases[case_id].license in SHOWN and means[case_id][0] == means[case_id][0]
+        if case_id in free and not math.isnan(means[case_id][0])
     )
     return ranked[len(ranked) // 2][1] if ranked else None
 

@@ -1,5 +1,7 @@
 """Leaves the best network of a run as a folder that loads back, and puts it on the Hub."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightning import LightningModule, Trainer
@@ -8,7 +10,14 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from saros_hf.hub import Destination, check_destination
 
-from .publish import push_model, read_networks, refuse_controlled, write_model_folder
+from .module import SarosSegmenter
+from .publish import (
+    push_model,
+    read_networks,
+    refuse_controlled,
+    refuse_other_task,
+    write_model_folder,
+)
 
 MODEL_FOLDER = "model"
 
@@ -16,7 +25,7 @@ MODEL_FOLDER = "model"
 class ModelExporter(Callback):
     """At the end of a fit, writes ``model`` beside the best checkpoint; publishes it if told to.
 
-    On rank zero only. Whatever goes wrong with the Hub is a warning: the run is on disk, and
+    On rank zero only. Whatever goes wrong is a warning: the run is on disk, and
     ``saros publish-model`` sends it later.
 
     Args:
@@ -27,37 +36,43 @@ class ModelExporter(Callback):
     def __init__(self, push_to_hub: str | None = None, private: bool = False) -> None:
         self.to = None if push_to_hub is None else Destination(push_to_hub, "model", private)
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say at once what would stop the upload hours later."""
-        if self.to is not None and trainer.is_global_zero:
-            try:
-                check_destination(self.to)
-            except Exception as error:  # noqa: BLE001 - a run is worth more than a warning
-                _warn(error, "Mend it meanwhile: it is tried again when training is over.")
+        if self.to is None or not trainer.is_global_zero:
+            return
+        with _warned("Mend it meanwhile: it is tried again when training is over."):
+            check_destination(self.to)
+            if isinstance(pl_module, SarosSegmenter):
+                refuse_other_task(self.to, pl_module.tasks)
+        with _warned("The run goes on, but will not be published by itself."):
+            if isinstance(pl_module, SarosSegmenter):
+                refuse_controlled([pl_module], allowed=False)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the network with the best validation score, and publish it."""
         if not trainer.is_global_zero:
             return
+        name = "user/model" if self.to is None else self.to.repo_id
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.monitor:
                 best = Path(callback.best_model_path)
                 if best.is_file():  # else nothing was validated
-                    self._export(best)
+                    with _warned(f"The network is in {best}: saros publish-model {best} {name}"):
+                        self._export(best, name)
 
-    def _export(self, checkpoint: Path) -> None:
+    def _export(self, checkpoint: Path, name: str) -> None:
         folder = checkpoint.parent / MODEL_FOLDER
         networks = read_networks(checkpoint)
-        name = "user/model" if self.to is None else self.to.repo_id
         files = write_model_folder(folder, networks, [], repo_id=name)
-        if self.to is None:
-            return
-        try:
+        if self.to is not None:
             refuse_controlled(networks, allowed=False)
             push_model(folder, files, self.to)
-        except Exception as error:  # noqa: BLE001 - likewise
-            _warn(error, f"The network is in {folder}: saros publish-model {folder} {name}")
 
 
-def _warn(error: Exception, remedy: str) -> None:
-    rank_zero_warn(f"not published: {error} {remedy}")
+@contextmanager
+def _warned(remedy: str) -> Iterator[None]:
+    """Turn an error into a warning: a run is worth more."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        rank_zero_warn(f"not published: {error} ({remedy})")

@@ -1,6 +1,7 @@
 """The model card: what a network does, learned from and scored, and what it is not for."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -64,20 +65,6 @@ def freedom(networks: Sequence[SarosSegmenter]) -> Freedom:
 
 def model_card(model: Published) -> ModelCard:
     """Return the card with its metrics as ``model-index``."""
-    first = model.networks[0]
-    left = freedom(model.networks)
-    free = left == "free"
-    results = [one for done in model.evaluations for one in _results(done)]
-    data = ModelCardData(
-        license="apache-2.0" if free else "other",
-        license_name=None if free else "apache-2.0-but-for-training-data",
-        license_link=None if free else "https://www.apache.org/licenses/LICENSE-2.0",
-        library_name="segmentation-models-pytorch",
-        pipeline_tag="image-segmentation",
-        tags=[TAG, "medical", "ct", "body-composition", "saros", *first.tasks],
-        model_name=model.repo_id.rpartition("/")[2],
-        eval_results=results or _validated(model.records) or None,
-    )
     environment = Environment(
         loader=PackageLoader("training"),
         trim_blocks=True,
@@ -85,25 +72,48 @@ def model_card(model: Published) -> ModelCard:
         autoescape=False,
         undefined=StrictUndefined,
     )
-    text = environment.get_template("model_card.md").render(
-        repo=model.repo_id,
-        networks=len(model.networks),
-        tasks=first.tasks,
-        labels={task: label_names(task)[1:] for task in first.tasks},
-        spec=first.spec,
-        options=first.options,
-        hyperparameters=_told(first.hparams),
-        records=model.records,
-        sources=_sources(model.records),
-        licenses=_licenses(model.records),
-        synthetic=_only_synthetic(model),
-        freedom=left,
-        validation=list(dict.fromkeys(name for one in model.records for name in one.validation)),
-        evaluations=[_shown(done) for done in model.evaluations],
-        picture=PICTURE,
-        example=next((done.example for done in model.evaluations if done.example), None),
+    text = environment.get_template("model_card.md").render(_text_data(model))
+    return ModelCard(f"---\n{_metadata(model).to_yaml()}\n---\n\n{text}")
+
+
+def _metadata(model: Published) -> ModelCardData:
+    """Return what stands at the card's head, for the Hub to read."""
+    free = freedom(model.networks) == "free"
+    results = [one for done in model.evaluations for one in _results(done)]
+    tags = [TAG, "medical", "ct", "body-composition", "saros", *model.networks[0].tasks]
+    return ModelCardData(
+        license="apache-2.0" if free else "other",
+        license_name=None if free else "apache-2.0-but-for-training-data",
+        license_link=None if free else "https://www.apache.org/licenses/LICENSE-2.0",
+        library_name="segmentation-models-pytorch",
+        pipeline_tag="image-segmentation",
+        tags=tags,
+        model_name=model.repo_id.rpartition("/")[2],
+        eval_results=results or _validated(model.records) or None,
     )
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}")
+
+
+def _text_data(model: Published) -> dict[str, Any]:
+    """Return what the template's text is made from."""
+    first = model.networks[0]
+    return {
+        "repo": model.repo_id,
+        "networks": len(model.networks),
+        "tasks": first.tasks,
+        "labels": {task: label_names(task)[1:] for task in first.tasks},
+        "spec": first.spec,
+        "options": first.options,
+        "hyperparameters": _told(first.hparams),
+        "records": model.records,
+        "sources": _sources(model.records),
+        "licenses": _licenses(model.records),
+        "synthetic": _only_synthetic(model),
+        "freedom": freedom(model.networks),
+        "validation": list(dict.fromkeys(name for one in model.records for name in one.validation)),
+        "evaluations": [_shown(done) for done in model.evaluations],
+        "picture": PICTURE,
+        "example": next((done.example for done in model.evaluations if done.example), None),
+    }
 
 
 def _shown(done: Evaluated) -> dict[str, Any]:
@@ -137,6 +147,7 @@ def _results(done: Evaluated) -> list[EvalResult]:
         )
         for label, key, what in told
         if label in means and key in means[label].means
+        if math.isfinite(means[label].means[key].mean)
     ]
 
 
@@ -181,4 +192,5 @@ def _only_synthetic(model: Published) -> bool:
 
 def _told(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     plain = json.loads(json.dumps(dict(hyperparameters)))  # as they come back from config.json
+    plain.pop("encoder_weights")  # the record tells them: a published network has forgotten
     return {name: value for name, value in plain.items() if value is not None}

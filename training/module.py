@@ -20,7 +20,7 @@ from .cases import CaseBatch
 from .datamodule import SarosDataModule
 from .losses import SparseSegmentationLoss, balanced_weights
 from .patches import PatchBatch, refuse_thick_patches
-from .pretrained import model_folder, read_pretrained, write_pretrained
+from .pretrained import model_folder, read_pretrained, refuse_other_versions, write_pretrained
 from .record import TrainingRecord, record_of, validation_dice
 from .schedule import Decay, Optimisation, OptimizerName
 from .slicewise import Prediction, predict_maps
@@ -229,13 +229,14 @@ class SarosSegmenter(LightningModule):
             UnreadableFileError: The folder does not hold such a network.
             HubError: The Hub does not hand it out.
         """
-        network, config = read_pretrained(model_folder(name))
-        segmenter = cls(**config["hyperparameters"])
+        folder = model_folder(name)
+        network, config = read_pretrained(folder)
+        with refuse_other_versions(folder, config):
+            segmenter = cls(**config["hyperparameters"])
+            segmenter.spacing_range_mm.copy_(torch.tensor(config["input"]["spacing_range_mm"]))
+            segmenter.options = PredictOptions(**config["prediction"])
+            segmenter.record = TrainingRecord.from_dict(config["training"])
         segmenter.network = network.to(memory_format=torch.channels_last)
-        spacing = torch.tensor(config["input"]["spacing_range_mm"])
-        segmenter.spacing_range_mm.copy_(spacing)
-        segmenter.options = PredictOptions(**config["prediction"])
-        segmenter.record = TrainingRecord.from_dict(config["training"])
         return segmenter.eval()
 
     def _labels(self, batch: CaseBatch) -> dict[Task, Tensor]:

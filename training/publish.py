@@ -1,20 +1,29 @@
 """Trained networks as a folder that loads back, and that folder on the Hugging Face Hub."""
 
-import shutil
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from saros_hf.errors import MissingFileError, RightsError, UnreadableFileError, UsageError
-from saros_hf.files import write_atomically
-from saros_hf.hub import CARD, Destination, push_folder
+from saros_hf.files import files_in, replace_files
+from saros_hf.hub import CARD, Destination, push_folder, tags_on_hub
+from saros_hf.labels import TASKS, Task
 
 from .ensemble import read_members
 from .evaluation_folder import Evaluated
 from .example import PICTURE
 from .model_card import Published, freedom, model_card
 from .module import SarosSegmenter
-from .pretrained import CONFIG, WEIGHTS
+from .pretrained import CONFIG, WEIGHTS, read_config
+from .spec import tasks_of
+
+_OURS = re.compile(
+    rf"(fold_\d+/)?({re.escape(CONFIG)}|{re.escape(WEIGHTS)})|{re.escape(CARD)}|{re.escape(PICTURE)}"
+)
+_REPLACED = (f"fold_*/{CONFIG}", f"fold_*/{WEIGHTS}", PICTURE)
+"""Of an earlier state on the Hub, unless they are there again; other files stay."""
 
 
 def read_networks(
@@ -56,7 +65,8 @@ def write_model_folder(
     :func:`training.ensemble.read_ensemble` all of them.
 
     Args:
-        folder: Made if missing; of an earlier call the files are replaced.
+        folder: Made if missing; the files of an earlier call are replaced once all new ones are
+            on disk, so that the networks may be those that lie there.
         networks: One, or one per fold.
         evaluations: What they scored on cases that none of them was trained on.
         repo_id: ``user/name``, for the card.
@@ -66,25 +76,22 @@ def write_model_folder(
 
     Raises:
         UsageError: An evaluation is of cases that a network was trained on, or of another task,
-            or ``folder`` holds other files.
+            two are of one task, two networks of one fold, or ``folder`` holds other files.
     """
-    _refuse_other_files(folder)
+    names = _member_names(networks)
+    _refuse_two_of_a_task(evaluations)
     for evaluated in evaluations:
         _refuse_seen_cases(evaluated, networks)
-    members = [_member_name(number, one) for number, one in enumerate(networks[1:], start=2)]
-    networks[0].save_pretrained(folder, members=members)
-    for name, network in zip(members, networks[1:], strict=True):
-        network.save_pretrained(folder / name)
-    example = next((one.example for one in evaluations if one.example), None)
-    if example is not None:
-        with write_atomically(folder / PICTURE) as aside:
-            aside.write_bytes(example.png)
-    with write_atomically(folder / CARD) as aside:
+    with replace_files(folder, _OURS) as aside:
+        networks[0].save_pretrained(aside, members=names[1:])
+        for name, network in zip(names[1:], networks[1:], strict=True):
+            network.save_pretrained(aside / name)
+        example = next((one.example for one in evaluations if one.example), None)
+        if example is not None:
+            (aside / PICTURE).write_bytes(example.png)
         card = model_card(Published(networks, evaluations, repo_id))
-        aside.write_text(str(card), encoding="utf-8")
-    return tuple(
-        str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()
-    )
+        (aside / CARD).write_text(str(card), encoding="utf-8")
+    return tuple(files_in(folder))
 
 
 def push_model(folder: Path, files: Sequence[str], to: Destination) -> str:
@@ -92,8 +99,27 @@ def push_model(folder: Path, files: Sequence[str], to: Destination) -> str:
 
     Raises:
         HubError: The Hub refused, or could not be reached.
+        UsageError: The repository holds a model for another task.
     """
-    return push_folder(folder, files, to, replaces=["fold_*/*", PICTURE])
+    refuse_other_task(to, tasks_of(read_config(folder)["input"]["task"]))
+    return push_folder(folder, files, to, replaces=_REPLACED)
+
+
+def refuse_other_task(to: Destination, tasks: Sequence[Task]) -> None:
+    """Raise if a repository holds a model for other label maps, which nobody means to replace.
+
+    Raises:
+        HubError: The Hub could not be asked.
+        UsageError: Says what to do.
+    """
+    there = [task for task in tags_on_hub(to) if task in TASKS]
+    if there and set(there) != set(tasks):
+        raise UsageError(
+            to.page,
+            found=f"a model for {' and '.join(there)}",
+            expected=f"one for {' and '.join(tasks)}, or a new repository",
+            remedy="Choose another name, or empty that repository yourself.",
+        )
 
 
 def refuse_controlled(networks: Sequence[SarosSegmenter], *, allowed: bool) -> None:
@@ -108,9 +134,9 @@ def refuse_controlled(networks: Sequence[SarosSegmenter], *, allowed: bool) -> N
             "the network",
             found="training CTs under NIH controlled access"
             if left == "controlled"
-            else "no record of the licences it was trained on",
+            else "training CTs whose licence is not known",
             expected="none, as its weights are derived from them",
-            remedy="If your agreement lets you publish them, add --i-may-publish-these-weights.",
+            remedy="If you may publish them, give publish-model --i-may-publish-these-weights.",
         )
 
 
@@ -120,8 +146,11 @@ def _from_checkpoint(path: Path) -> SarosSegmenter:
             path, found="no such file", expected="a checkpoint", remedy="Check the path."
         )
     try:
-        # Only weights, numbers and texts: a checkpoint from strangers runs no code.
-        return SarosSegmenter.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+        # Only weights, numbers and texts: a checkpoint from strangers runs no code. It brings all
+        # weights with it, so that those to start from need not be downloaded.
+        return SarosSegmenter.load_from_checkpoint(
+            path, map_location="cpu", weights_only=True, encoder_weights=None
+        )
     except Exception as error:
         raise UnreadableFileError(
             path,
@@ -131,8 +160,32 @@ def _from_checkpoint(path: Path) -> SarosSegmenter:
         ) from error
 
 
-def _member_name(number: int, network: SarosSegmenter) -> str:
-    return f"fold_{number if network.record is None else network.record.fold}"
+def _member_names(networks: Sequence[SarosSegmenter]) -> list[str]:
+    """Return the folder that stands for each network: that of its fold, else of its place."""
+    names = [
+        f"fold_{number if one.record is None else one.record.fold}"
+        for number, one in enumerate(networks, start=1)
+    ]
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise UsageError(
+            "the ensemble",
+            found=f"{times} networks of {name}",
+            expected="one of each fold",
+            remedy="Publish one run: the folder that holds fold_1 to fold_5.",
+        )
+    return names
+
+
+def _refuse_two_of_a_task(evaluations: Sequence[Evaluated]) -> None:
+    for task, times in Counter(one.task for one in evaluations).items():
+        if times > 1:
+            raise UsageError(
+                "--evaluation",
+                found=f"{times} evaluations of {task}",
+                expected="one of each label map",
+                remedy="Give the one whose scores the card is to show.",
+            )
 
 
 def _refuse_seen_cases(evaluated: Evaluated, networks: Sequence[SarosSegmenter]) -> None:
@@ -153,24 +206,3 @@ def _refuse_seen_cases(evaluated: Evaluated, networks: Sequence[SarosSegmenter])
             expected="cases that no network was trained on",
             remedy="Score the test split: saros evaluate DIR PREDICTIONS --split test",
         )
-
-
-def _refuse_other_files(folder: Path) -> None:
-    """Raise if the folder holds what this module did not write; clear what it did."""
-    known = {CARD, PICTURE, CONFIG, WEIGHTS}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_dir() and path.name.startswith("fold_"):
-            strangers = [one for one in path.iterdir() if one.name not in known]
-        else:
-            strangers = [] if path.name in known else [path]
-        if strangers:
-            raise UsageError(
-                strangers[0],
-                found="a file that this command did not write",
-                expected="a new folder, or one that it wrote",
-                remedy="Move it away, or give another --out.",
-            )
-    for member in folder.glob("fold_*"):
-        shutil.rmtree(member)
-    for name in known:
-        (folder / name).unlink(missing_ok=True)

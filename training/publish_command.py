@@ -30,6 +30,13 @@ def add_publish_model(commands: "argparse._SubParsersAction[argparse.ArgumentPar
         default=[],
         help="what saros evaluate wrote for this model, of each label map",
     )
+    _add_ways(publish)
+    publish.set_defaults(run=_run)
+
+
+def _add_ways(publish: argparse.ArgumentParser) -> None:
+    """Add the options that say where to, and what users get by default."""
+    add = publish.add_argument
     add("--out", metavar="FOLDER", type=Path, help="where it is written (default hub/REPO)")
     add("--dry-run", action="store_true", help="write the folder, upload nothing")
     add("--private", action="store_true", help="visible to you alone")
@@ -42,14 +49,19 @@ def add_publish_model(commands: "argparse._SubParsersAction[argparse.ArgumentPar
         action="store_true",
         help="though they were trained on CTs under controlled access, or on what is not recorded",
     )
-    publish.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from saros_hf.hub import Destination, check_destination
 
     from .evaluation_folder import read_evaluation
-    from .publish import push_model, read_networks, refuse_controlled, write_model_folder
+    from .publish import (
+        push_model,
+        read_networks,
+        refuse_controlled,
+        refuse_other_task,
+        write_model_folder,
+    )
 
     console = Console(soft_wrap=True, highlight=False)
     to = Destination(options.repo, "model", private=options.private, tag=options.tag)
@@ -57,6 +69,8 @@ def _run(options: argparse.Namespace) -> int:
         check_destination(to)
     networks = read_networks(options.source, mirror=options.mirror, clean=options.clean)
     refuse_controlled(networks, allowed=options.i_may_publish_these_weights)
+    if not options.dry_run:
+        refuse_other_task(to, networks[0].tasks)
     evaluations = [read_evaluation(folder) for folder in options.evaluation]
     folder = options.out or Path("hub") / options.repo
     files = write_model_folder(folder, networks, evaluations, repo_id=options.repo)
