@@ -1,5 +1,6 @@
 """SAROS as a dataset on the Hugging Face Hub: shards and card in a folder, then the upload."""
 
+import re
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from .card_tables import PublishedConfig
 from .case_table import TABLE_NAME, find_table, read_case_table, write_case_table
 from .clearance import clear
 from .errors import MissingFileError, UsageError
-from .files import ASIDE_PREFIX, write_atomically
+from .files import ASIDE_PREFIX, refuse_other_files, write_atomically
 from .hub import CARD, Destination, files_on_hub, push_folder
 from .packed import find_masks
 from .rights import Part, Rights
@@ -22,6 +23,9 @@ CONFIGS: Mapping[Part, tuple[str, ...]] = {
     "cc-by-nc": ("volumes-nc", "slices-nc"),
 }
 """Configurations of each part; the first that is published is the default one."""
+_OURS = re.compile(
+    rf"{re.escape(CARD)}|{re.escape(TABLE_NAME)}|({'|'.join(sum(CONFIGS.values(), ()))})/({SHARD.pattern})"
+)
 _PART_OF = {name: part for part, names in CONFIGS.items() for name in names}
 
 
@@ -70,7 +74,7 @@ def write_dataset_folder(
         RightsError: Something in ``data_dir`` may not be published as what it is said to be.
         SarosError: Something in ``data_dir`` or ``folder`` is wrong.
     """
-    _refuse_foreign_files(folder)
+    refuse_other_files(folder, _OURS)
     cases = read_case_table(find_table(data_dir))
     checked = clear(data_dir, cases, parts)
     chosen = {part: _chosen(data_dir, part, checked) for part in CONFIGS if part in parts}
@@ -102,7 +106,8 @@ def push_dataset(ready: DatasetFolder, to: Destination) -> str:
     """
     refuse_to_drop(to, ready.configs)
     replaces = [f"{name}/*.parquet" for name in ready.configs]
-    return push_folder(ready.folder, ready.files, to, replaces=replaces)
+    has_terms = any(name in ready.configs for name in CONFIGS["cc-by-nc"])
+    return push_folder(ready.folder, ready.files, to, replaces=replaces, gated=has_terms)
 
 
 def refuse_to_drop(to: Destination, configs: Sequence[str]) -> None:
@@ -155,26 +160,6 @@ def _chosen(data_dir: Path, part: Part, checked: Rights) -> tuple[str, ...]:
         if part == "masks"
         else "Publish the label maps alone: --config masks",
     )
-
-
-def _refuse_foreign_files(folder: Path) -> None:
-    """Raise if the folder holds what this module did not write: it would seem to be published."""
-    names = configs_of(CONFIGS)
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name in names and path.is_dir():
-            strangers = [
-                one for one in path.iterdir() if not (SHARD.fullmatch(one.name) and one.is_file())
-            ]
-        else:
-            known = path.name in (CARD, TABLE_NAME) or path.name.startswith(ASIDE_PREFIX)
-            strangers = [] if known else [path]
-        if strangers:
-            raise UsageError(
-                strangers[0],
-                found="a file that this command did not write",
-                expected="a new folder, or one that it wrote",
-                remedy="Move it away, or give another --out.",
-            )
 
 
 def _tidy(folder: Path, configs: Sequence[str]) -> None:

@@ -158,6 +158,7 @@ def test_the_card_is_whole_and_its_metadata_legal(hub: Hub) -> None:
     ]
     assert data["size_categories"] == ["n<1K"]
     assert "CC BY-NC 3.0" in data["extra_gated_prompt"]
+    assert hub.repositories[REPO].gated == "auto"
     assert "{{" not in card.text
     assert "{%" not in card.text
     # 2 of C4KC-KiTS, 1 of CPTAC-PDA, by their DOIs; of HNSCC the label maps alone.
