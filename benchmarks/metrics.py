@@ -1,6 +1,6 @@
 """What Dice and NSD of a case cost, beside DeepMind's package, MONAI and torchmetrics.
 
-Needs monai besides this package. All score the same 512x512 case with the same prediction.
+Needs monai besides this package and its extra dev. All score the same 512x512 case with the same prediction.
 """
 
 import argparse
@@ -32,6 +32,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5, help="of ours; the peers run twice")
     parser.add_argument("--split", type=int, default=150, help="cases of the whole evaluation")
+    parser.add_argument("--size", type=int, default=512, help="pixels across")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="for every way")
     parser.add_argument("--way", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way:
@@ -39,20 +41,21 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare(folder)
+        prepare(folder, options.size)
         for kind, protocol in (("sparse", "volume"), ("sparse", "slice"), ("dense", "volume")):
-            compare(folder, kind, protocol, options.repeats)
+            for threads in options.threads:
+                compare(folder, kind, protocol, options.repeats, threads)
         print(f"\none label of one slice, torchmetrics 1.9 utilities: {torchmetrics(folder)}")
         whole_split(folder, options.split)
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, size: int) -> None:
     """Write phantom cases, and truth and prediction of one as arrays, sparse and dense."""
     from saros_hf.case_files import find_cases
     from saros_hf.nifti import read_mask
     from saros_hf.simulate import simulate
 
-    simulate(folder / "cases", cases=6, seed=3, size=512)
+    simulate(folder / "cases", cases=6, seed=3, size=size)
     every = [
         read_mask(c.mask("body-regions"), "body-regions") for c in find_cases(folder / "cases")
     ]
@@ -79,16 +82,17 @@ def moved(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asfortranarray(np.stack(slices, -1))
 
 
-def compare(folder: Path, kind: str, protocol: str, repeats: int) -> None:
+def compare(folder: Path, kind: str, protocol: str, repeats: int, threads: int) -> None:
     """Print seconds, ratios, the largest difference and memory of every way."""
     results = {}
     for way in WAYS:
         if way == "MONAI" and (protocol == "slice" or kind == "dense"):
             continue  # an hour, and in 3-D the same definition as DeepMind's
         times = repeats if way == "ours" else 1 if kind == "dense" else 2
-        results[way] = run(folder, kind, protocol, way, times)
+        results[way] = run(folder, kind, protocol, way, times, threads)
     print(
-        f"\n{kind}, protocol {protocol}: seconds (range), DeepMind / it, max |difference|, peak MiB"
+        f"\n{kind}, protocol {protocol}, {threads} thread(s): seconds (range), DeepMind / it, "
+        "max |difference|, peak MiB"
     )
     reference = results["DeepMind"]
     for way, found in results.items():
@@ -103,12 +107,16 @@ def compare(folder: Path, kind: str, protocol: str, repeats: int) -> None:
         )
 
 
-def run(folder: Path, kind: str, protocol: str, way: str, times: int) -> dict[str, object]:
+def run(
+    folder: Path, kind: str, protocol: str, way: str, times: int, threads: int
+) -> dict[str, object]:
     """Return what a way measures, in processes of its own."""
     found = []
+    # Read by numpy's and torch's thread pools as they start.
+    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     for _ in range(times):
         command = [sys.executable, __file__, "--way", str(folder), kind, protocol, way]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             sys.exit(f"{way}: {done.stderr[-2000:]}")
         found.append(json.loads(done.stdout.splitlines()[-1]))
@@ -235,10 +243,11 @@ def torchmetrics(folder: Path) -> str:
 
 
 def whole_split(folder: Path, count: int) -> None:
-    """Time ``saros evaluate`` on many cases: the phantoms, each under several ids."""
+    """Time ``saros evaluate``, pictures included: the phantoms, each under several ids."""
     from saros_hf.case_files import find_cases
     from saros_hf.case_table import TABLE_NAME, write_case_table
     from saros_hf.nifti import read_mask, write_volume
+    from saros_hf.processors import usable_processors
     from saros_hf.volume import Volume
 
     found = find_cases(folder / "cases")
@@ -255,7 +264,8 @@ def whole_split(folder: Path, count: int) -> None:
         cases.append(replace(source.case, case_id=f"case_{n:03d}", fold="test"))
         place = folder / "split" / cases[-1].case_id
         place.mkdir(parents=True)
-        (place / "body-regions.nii.gz").symlink_to(source.mask("body-regions"))
+        for path in (source.mask("body-regions"), source.image):
+            (place / path.name).symlink_to(path)
         (folder / "predictions" / f"case_{n:03d}.nii.gz").symlink_to(made[n % len(found)])
     write_case_table(folder / "split" / TABLE_NAME, cases)
     command = [sys.executable, "-m", "training", "evaluate", str(folder / "split")]
@@ -264,7 +274,8 @@ def whole_split(folder: Path, count: int) -> None:
     subprocess.run(command, check=True, capture_output=True)
     seconds = time.perf_counter() - started
     print(
-        f"saros evaluate, {count} cases, {os.cpu_count()} cores, protocols slice and published: {seconds:.0f} s"
+        f"saros evaluate, {count} cases, {usable_processors()} cores, protocols slice and "
+        f"published, report with pictures: {seconds:.0f} s"
     )
 
 
