@@ -1,10 +1,15 @@
 """Write files whole or not at all."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import time
+
+_ASIDE = ".writing-"
+_HOUR_S = 3600.0
 
 
 @contextmanager
@@ -16,7 +21,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The file name stays last: writers choose the format by its suffix.
-    folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=path.parent))
     aside = folder / path.name
     try:
         yield aside
@@ -26,3 +31,14 @@ def write_atomically(path: Path) -> Iterator[Path]:
     finally:
         aside.unlink(missing_ok=True)
         folder.rmdir()
+
+
+def remove_leftovers(folder: Path, *, older_than_s: float = _HOUR_S) -> None:
+    """Remove what :func:`write_atomically` had begun in a folder when its process was killed.
+
+    What is younger may be another process at work.
+    """
+    for left in folder.glob(f"{_ASIDE}*"):
+        with suppress(FileNotFoundError):
+            if left.stat().st_mtime < time() - older_than_s:
+                shutil.rmtree(left)
