@@ -5,13 +5,15 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import time
 
 from .errors import UsageError
 
 ASIDE_PREFIX = ".writing-"
 """Of the folders that hold something while it is written; a killed process leaves them."""
+_HOUR_S = 3600.0
 
 
 @contextmanager
@@ -92,3 +94,14 @@ def files_in(folder: Path) -> list[str]:
     return sorted(
         path.as_posix() for path in inside if not any(part.startswith(".") for part in path.parts)
     )
+
+
+def remove_leftovers(folder: Path, *, older_than_s: float = _HOUR_S) -> None:
+    """Remove what :func:`write_atomically` had begun in a folder when its process was killed.
+
+    What is younger may be another process at work.
+    """
+    for left in folder.glob(f"{ASIDE_PREFIX}*"):
+        with suppress(FileNotFoundError):
+            if left.stat().st_mtime < time() - older_than_s:
+                shutil.rmtree(left)

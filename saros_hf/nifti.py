@@ -4,6 +4,7 @@ import io
 import math
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -33,6 +34,8 @@ _DAMAGE: tuple[type[BaseException], ...] = (
 )
 """What reading raises on flipped bits in header or voxels, absurd sizes and types included."""
 
+_AIR_HU = -1024
+
 _GZIP_LEVEL = 3
 """Of ISA-L's 0 to 3; ``benchmarks/acquire.py`` measures time and bytes of each."""
 
@@ -42,10 +45,10 @@ def read_grid(path: Path) -> Volume:
 
     Raises:
         MissingFileError: There is no such file.
-        UnreadableFileError: It is no NIfTI file or is not 3-D.
+        UnreadableFileError: It is no NIfTI file, is not 3-D, or says nothing of where it lies.
     """
     image = _load(path)
-    return Volume(np.broadcast_to(np.int16(0), image.shape), image.affine)
+    return Volume(np.broadcast_to(np.int16(0), image.shape[:3]), image.affine)
 
 
 def refuse_cut_short(path: Path) -> None:
@@ -71,14 +74,14 @@ def refuse_cut_short(path: Path) -> None:
 def read_image(path: Path) -> Volume:
     """Return a CT as int16 Hounsfield units, in the orientation it is stored in.
 
+    Other types are rounded and cut to int16; what is no number is air.
+
     Raises:
         MissingFileError: There is no such file.
-        UnreadableFileError: It is no NIfTI file, is cut short, or is not 3-D.
+        UnreadableFileError: It is no NIfTI file, is cut short, is not 3-D, or says nothing of
+            where it lies.
     """
-    array, affine = _voxels(path)
-    if array.dtype != np.int16:
-        array = np.clip(np.rint(array), -32768, 32767).astype(np.int16)
-    return Volume(array, affine)
+    return _voxels(path, _hounsfield)
 
 
 def read_mask(path: Path, task: Task) -> Volume:
@@ -86,10 +89,11 @@ def read_mask(path: Path, task: Task) -> Volume:
 
     Raises:
         MissingFileError: There is no such file.
-        UnreadableFileError: It is no NIfTI file, is cut short, or is not 3-D.
+        UnreadableFileError: As of :func:`read_image`.
         UnknownLabelError: It holds a value that is neither a label of ``task`` nor 255.
     """
-    array, affine = _voxels(path)
+    volume = _voxels(path)
+    array = volume.array
     legal = [*range(num_classes(task)), IGNORE_INDEX]
     # In the order of memory: any other takes four times as long.
     unknown = np.setdiff1d(np.unique(array.ravel(order="K")), legal)
@@ -100,7 +104,7 @@ def read_mask(path: Path, task: Task) -> Volume:
             expected=f"the {task} labels 0 to {num_classes(task) - 1}, or {IGNORE_INDEX}",
             remedy="Check that this is the label map of the right task.",
         )
-    return Volume(array.astype(np.uint8, copy=False), affine)
+    return Volume(array.astype(np.uint8, copy=False), volume.affine)
 
 
 def read_labels(path: Path) -> Volume:
@@ -113,7 +117,8 @@ def read_labels(path: Path) -> Volume:
         UnreadableFileError: It is no NIfTI file, is cut short, or is not 3-D.
         UnknownLabelError: It holds fractions.
     """
-    array, affine = _voxels(path)
+    volume = _voxels(path)
+    array, affine = volume.array, volume.affine
     if array.dtype.kind in "iu":
         return Volume(array, affine)
     with np.errstate(invalid="ignore"):
@@ -181,25 +186,51 @@ def _load(path: Path) -> SpatialImage:
         image = cast(SpatialImage, nib.load(path))
     except _DAMAGE as error:
         raise _unreadable(path, error) from error
-    if len(image.shape) != 3:
-        raise UnreadableFileError(
-            path,
-            found=f"{len(image.shape)} dimensions {image.shape}",
-            expected="3 dimensions",
-            remedy="Give one volume per file.",
-        )
+    _refuse_without_volume(path, image)
     return image
 
 
-def _voxels(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return voxels and affine of a file that is read to its last byte, checksum included."""
+def _refuse_without_volume(path: Path, image: SpatialImage) -> None:
+    """Raise unless an image has voxels along three axes, each with a direction in the patient."""
+    shape, affine = image.shape, image.affine
+    if len(shape) < 3 or 0 in shape or math.prod(shape[3:]) != 1:
+        found, expected = f"{len(shape)} dimensions {shape}", "3 dimensions"
+    elif not np.isfinite(affine).all():
+        found, expected = "an affine with NaN or infinity", "spacing and orientation"
+    elif np.isnan(nib.orientations.io_orientation(affine)).any():
+        found, expected = "an affine that leaves out a direction", "spacing and orientation"
+    else:
+        return
+    raise UnreadableFileError(
+        path, found=found, expected=expected, remedy="Give one volume per file, with its affine."
+    )
+
+
+def _array(image: SpatialImage) -> NDArray[Any]:
+    return np.asanyarray(image.dataobj).reshape(image.shape[:3], order="A")
+
+
+def _hounsfield(image: SpatialImage) -> NDArray[np.int16]:
+    """Return voxels as int16, without all of them in float64 where the header scales them."""
+    if image.dataobj[:1, :1, :1].dtype == np.int16:
+        return _array(image)
+    hounsfield = np.empty(image.shape[:3], np.int16, order="F")
+    for k in range(image.shape[2]):
+        plane = np.rint(image.dataobj[:, :, k].reshape(image.shape[:2]))
+        kept = np.clip(np.nan_to_num(plane, copy=False, nan=_AIR_HU), -32768, 32767)
+        hounsfield[..., k] = kept
+    return hounsfield
+
+
+def _voxels(path: Path, convert: Callable[[SpatialImage], NDArray[Any]] = _array) -> Volume:
+    """Return the voxels of a file that is read to its last byte, checksum included."""
     kind = cast(Any, type(_load(path)))
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":
             content = igzip.decompress(content)
         image = kind.from_bytes(content)
-        return np.asanyarray(image.dataobj), image.affine
+        return Volume(convert(image), image.affine)
     except _DAMAGE as error:
         raise _unreadable(path, error) from error
 

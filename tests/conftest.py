@@ -1,6 +1,7 @@
 """Shared data: one small phantom cohort, made once."""
 
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,3 +51,20 @@ def archives(tmp_path: Path) -> Iterator[Archives]:
     """Three small cases of SAROS in all archives, on loopback, and no folder yet."""
     with Archives(make_world(tmp_path / "archives"), tmp_path / "saros") as archives:
         yield archives
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB, full but for what one series and the ZIP take."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("nobody may mount a file system here")
+    (disk / "ballast").write_bytes(bytes((1 << 20) - 48 * 1024))
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -28,23 +28,6 @@ def test_disk_full(archives: Archives, small_disk: Path) -> None:
     assert leftovers(archives.folder) == []
     (small_disk / "ballast").unlink()
     archives.recover("idc")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB, full but for what one series and the ZIP take."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("nobody may mount a file system here")
-    (disk / "ballast").write_bytes(bytes((1 << 20) - 48 * 1024))
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 RUN = """

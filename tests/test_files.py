@@ -1,10 +1,11 @@
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from saros_hf.errors import UsageError
-from saros_hf.files import files_in, replace_files, write_atomically
+from saros_hf.files import files_in, remove_leftovers, replace_files, write_atomically
 
 OURS = re.compile(r"(fold_\d/)?[abc]\.txt")
 
@@ -72,3 +73,15 @@ def test_other_files_are_neither_replaced_nor_joined(tmp_path: Path) -> None:
         assert path.read_text() == "mine"
         path.unlink()
     assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    for name in (".writing-killed", ".writing-now"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half.png").touch()
+    os.utime(tmp_path / ".writing-killed", (0, 0))
+    remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path / "absent")
+    assert [path.name for path in tmp_path.iterdir()] == [".writing-now"]

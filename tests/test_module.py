@@ -58,6 +58,7 @@ def test_a_seed_repeats_a_run_bit_for_bit(
 def test_training_learns_spacing_and_rarity_of_labels(trained: SarosSegmenter) -> None:
     low, high = trained.spec.spacing_range_mm
     assert 5 < low < high < 8  # 64 pixels over 380 to 500 mm
+    assert trained.spec.slice_spacing_mm == 5
     weights = trained.losses["body-regions"].class_weights
     assert weights is not None
     assert weights[13] > 3 * weights[2] > 0  # submandibular glands against muscle

@@ -1,4 +1,6 @@
 import gzip
+import struct
+import tracemalloc
 from pathlib import Path
 
 import nibabel as nib
@@ -6,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its users write it
 from case_folders import LPS
+from numpy.typing import NDArray
 
 from saros_hf.errors import (
     MissingFileError,
@@ -46,11 +49,30 @@ def test_written_volumes_read_back_the_same_in_simpleitk(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_float_hu_are_rounded_and_clipped_to_int16(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_float_hu_are_rounded_and_clipped_to_int16(tmp_path: Path, kind: type) -> None:
     path = tmp_path / "image.nii.gz"
-    array = np.array([-29.6, 0.4, 99999.0], np.float32).reshape(3, 1, 1)
+    array = np.array([-29.6, 0.4, 99999.0, -np.inf, np.nan], kind).reshape(5, 1, 1)
     nib.save(nib.Nifti1Image(array, np.eye(4)), path)
-    assert read_image(path).array.ravel().tolist() == [-30, 0, 32767]
+    assert read_image(path).array.ravel().tolist() == [-30, 0, 32767, -32768, -1024]
+
+
+def test_scaled_voxels_take_little_more_memory_than_plain_ones(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 3000, (200, 200, 40)).astype(np.int16)
+    image = nib.Nifti1Image(array, np.eye(4))
+    image.header.set_slope_inter(1.0, -1024.0)
+    path = tmp_path / "scaled.nii"
+    path.write_bytes(image.to_bytes())
+    tracemalloc.start()
+    hounsfield = read_image(path).array
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.array_equal(hounsfield, array - 1024)
+    # The file, nibabel's copy of it and the result, where float64 alone would be four times.
+    assert peak < 3.5 * array.nbytes
+    cut(path, 0.9)
+    with pytest.raises(UnreadableFileError, match="breaks off"):
+        read_image(path)
 
 
 def test_read_grid_holds_no_voxels(tmp_path: Path) -> None:
@@ -88,9 +110,40 @@ def test_what_is_no_nifti_is_refused(tmp_path: Path) -> None:
         read_image(path)
     with pytest.raises(MissingFileError, match="found no such file"):
         read_image(tmp_path / "other.nii.gz")
-    nib.save(nib.Nifti1Image(np.zeros((2, 2, 2, 3), np.int16), np.eye(4)), path)
-    with pytest.raises(UnreadableFileError, match=r"4 dimensions \(2, 2, 2, 3\)"):
-        read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "message"),
+    [
+        ((2, 2, 2, 3), np.eye(3, 4), r"4 dimensions \(2, 2, 2, 3\), expected 3"),
+        ((2, 2), np.eye(3, 4), r"2 dimensions \(2, 2\), expected 3"),
+        ((2, 2, 0), np.eye(3, 4), r"3 dimensions \(2, 2, 0\), expected 3"),
+        ((2, 2, 2), np.zeros((3, 4)), "an affine that leaves out a direction"),
+        ((2, 2, 2), np.diag([1.0, 1.0, 0.0, 1.0])[:3], "an affine that leaves out a direction"),
+        ((2, 2, 2), np.full((3, 4), np.nan), "an affine with NaN"),
+    ],
+)
+def test_what_is_no_volume_in_a_patient_is_refused(
+    tmp_path: Path, shape: tuple[int, ...], rows: NDArray[np.float64], message: str
+) -> None:
+    path = tmp_path / "image.nii"
+    content = bytearray(nib.Nifti1Image(np.zeros(shape, np.int16), np.eye(4)).to_bytes())
+    # nibabel writes no such header: qform_code, sform_code, and the sform's rows.
+    struct.pack_into("<hh", content, 252, 0, 1)
+    struct.pack_into("<12f", content, 280, *rows.ravel())
+    path.write_bytes(content)
+    for read in (read_image, read_grid):
+        with pytest.raises(UnreadableFileError, match=message):
+            read(path)
+
+
+def test_further_axes_of_length_one_do_not_matter(tmp_path: Path) -> None:
+    array = noise((4, 3, 2)).array
+    for kind in (np.int16, np.float32):
+        nib.save(nib.Nifti1Image(array[..., None].astype(kind), LPS), tmp_path / "image.nii.gz")
+        back = read_image(tmp_path / "image.nii.gz")
+        assert np.array_equal(back.array, array)
+        assert back.same_grid(read_grid(tmp_path / "image.nii.gz"))
 
 
 def test_an_unknown_label_is_named(tmp_path: Path) -> None:

@@ -74,13 +74,20 @@ def test_spacing_seen_in_training_is_left_alone_and_other_is_not() -> None:
     assert np.array_equal(labels.array[away], truth[away])
 
 
-def test_context_is_5_mm_away_whatever_the_slice_thickness() -> None:
+def test_each_axis_comes_to_a_spacing_seen_in_training() -> None:
+    """50 pixels of 1.5 mm stay, 30 of 4 mm become 60 of 2 mm, the range's edge."""
+    network = Threshold()
+    image = Volume(ramp().array[:, :30], np.diag([1.5, 4.0, 5.0, 1.0]))
+    assert predict_maps([network], image, SPEC)[SPEC.task].same_grid(image)
+    assert network.sizes[0][2:] == (64, 64)  # 50 x 60 pixels, padded
+
+
+@pytest.mark.parametrize("trained", [5.0, 2.5])
+def test_context_is_as_far_away_as_in_training_whatever_the_slice_thickness(trained: float) -> None:
     array = np.zeros((4, 4, 12), np.int16)
     array[..., 6:] = 50
-    spec = InputSpec(
-        task="body-parts", context=1, window=(-100.0, 100.0), spacing_range_mm=(0.0, 9.0)
-    )
-    for spacing, expected in ((5.0, [5, 6]), (2.5, [4, 5, 6, 7])):
+    spec = InputSpec("body-parts", 1, (-100.0, 100.0), (0.0, 9.0), slice_spacing_mm=trained)
+    for spacing, expected in ((trained, [5, 6]), (trained / 2, [4, 5, 6, 7])):
         image = Volume(array, np.diag([1.0, 1.0, spacing, 1.0]))
         labels = predict_maps([Neighbours()], image, spec)["body-parts"]
         assert np.flatnonzero(labels.array[0, 0]).tolist() == expected

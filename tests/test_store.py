@@ -29,6 +29,7 @@ def test_views_equal_the_rows_and_own_no_memory(rows: datasets.Dataset) -> None:
     store = SliceStore(rows, ["body-regions"])
     plain = rows.with_format("numpy")
     assert len(store) == len(rows)
+    assert store.slice_spacing_mm() == np.median(np.array(plain["spacing_mm"])[:, 2])
     for row in (0, 17, len(rows) - 1):
         assert np.array_equal(store.image(row), plain[row]["image"])
         assert np.array_equal(store.mask("body-regions", row), plain[row]["body_regions"])

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from saros_hf.labels import MIRRORED_PARTS, Task
+from saros_hf.errors import UsageError
+from saros_hf.labels import MIRRORED_PARTS
 
 from .position import with_position
 from .spec import InputSpec
@@ -33,12 +34,26 @@ class PredictOptions:
             overlap by half; lower it if memory does not suffice.
         batch_size: Slices or tiles at once.
         clean: Drop small parts as :mod:`training.postprocess` says.
+
+    Raises:
+        UsageError: Tiles or batches are too small.
     """
 
     mirror: bool = False
     tile: int = 1024
     batch_size: int = 16
     clean: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no slice can be predicted with."""
+        for name, least in (("tile", STRIDE), ("batch_size", 1)):
+            if (value := getattr(self, name)) < least:
+                raise UsageError(
+                    name,
+                    found=str(value),
+                    expected=f"at least {least}",
+                    remedy="Leave it out for the default.",
+                )
 
 
 def padded_forward(network: nn.Module, images: Tensor, position: Tensor | None = None) -> Tensor:
@@ -77,10 +92,23 @@ def slice_scores(
         forwards = [partial(_tiled, forward, options) for forward in forwards]
     if len(forwards) == 1:
         return forwards[0](images, position).float()
-    total = _probabilities(forwards[0](images, position), spec)
+    total = _added(None, forwards[0](images, position), spec)
     for forward in forwards[1:]:
-        total += _probabilities(forward(images, position), spec)
-    return total / len(forwards)
+        total = _added(total, forward(images, position), spec)
+    return total.div_(len(forwards))
+
+
+def _added(total: Tensor | None, scores: Tensor, spec: InputSpec) -> Tensor:
+    """Return a sum of probabilities with those of ``scores`` added to it.
+
+    In place and task by task: the scores of a batch for all labels take hundreds of megabytes.
+    """
+    if total is None:
+        total = torch.zeros_like(scores, dtype=torch.float32)
+    sums = spec.by_task(total)
+    for task, share in spec.by_task(scores).items():
+        sums[task].add_(share.float().softmax(dim=1))
+    return total
 
 
 def _forward(
@@ -91,23 +119,11 @@ def _forward(
 
 def _mirrored(forward: Forward, spec: InputSpec, images: Tensor, position: Tensor) -> Tensor:
     scores = forward(images.flip(-2), position).flip(-2)
-    shares = spec.by_task(scores).items()
-    return torch.cat([share[:, _mirrored_ids(task)] for task, share in shares], dim=1)
-
-
-def _mirrored_ids(task: Task) -> Tensor | slice:
-    """Return which label id of the mirror image each label id is."""
-    if task != "body-parts":
-        return slice(None)
-    ids = torch.arange(7)
-    for one, other in MIRRORED_PARTS:
-        ids[[one, other]] = ids[[other, one]]
-    return ids
-
-
-def _probabilities(logits: Tensor, spec: InputSpec) -> Tensor:
-    shares = spec.by_task(logits).values()
-    return torch.cat([share.float().softmax(dim=1) for share in shares], dim=1)
+    parts = spec.by_task(scores).get("body-parts")
+    if parts is not None:
+        for one, other in MIRRORED_PARTS:
+            parts[:, [one, other]] = parts[:, [other, one]]
+    return scores
 
 
 def _tiled(forward: Forward, options: PredictOptions, images: Tensor, position: Tensor) -> Tensor:

@@ -197,6 +197,10 @@ class SarosDataModule(LightningDataModule):
         """Return the smallest and largest in-plane spacing among the training slices."""
         return self.stores["train"].in_plane_spacing_mm()
 
+    def slice_spacing_mm(self) -> float:
+        """Return the distance of neighbouring slices in most training cases."""
+        return self.stores["train"].slice_spacing_mm()
+
     def _transforms(self) -> tuple[Callable[[PatchBatch], PatchBatch] | None, ...]:
         """Return what happens to training patches where they are cut, and on the device."""
         if not self.augment:

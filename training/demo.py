@@ -24,7 +24,8 @@ from .evaluation import score_case
 from .evaluation_folder import Evaluated, write_evaluated
 from .example import Example, median_case
 from .hardware import best_precision
-from .inference import SUFFIX, predict_cases
+from .inference import predict_cases
+from .jobs import SUFFIX
 from .module import SarosSegmenter
 from .protocols import SurfaceProtocol
 from .publish import write_model_folder

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from torch import nn
 
@@ -57,11 +58,15 @@ def read_ensemble(names: Sequence[str | Path]) -> Ensemble:
         HubError: The Hub does not hand one out.
     """
     segmenters = read_members(names)
-    first, ranges = segmenters[0].spec, [one.spec.spacing_range_mm for one in segmenters]
-    seen = min(low for low, _ in ranges), max(high for _, high in ranges)
     networks = nn.ModuleList([segmenter.network for segmenter in segmenters])
-    spec = replace(first, spacing_range_mm=seen)
-    return Ensemble(networks.eval(), spec, segmenters[0].options)
+    specs = [segmenter.spec for segmenter in segmenters]
+    lows, highs = zip(*(spec.spacing_range_mm for spec in specs), strict=True)
+    common = replace(
+        specs[0],
+        spacing_range_mm=(min(lows), max(highs)),
+        slice_spacing_mm=median(spec.slice_spacing_mm for spec in specs),
+    )
+    return Ensemble(networks.eval(), common, segmenters[0].options)
 
 
 def read_members(names: Sequence[str | Path]) -> list[SarosSegmenter]:
@@ -70,7 +75,7 @@ def read_members(names: Sequence[str | Path]) -> list[SarosSegmenter]:
     segmenters = [SarosSegmenter.from_pretrained(place) for place in places]
     first = segmenters[0].spec
     for place, segmenter in zip(places, segmenters, strict=True):
-        if replace(segmenter.spec, spacing_range_mm=first.spacing_range_mm) != first:
+        if _apart_from_spacing(segmenter.spec) != _apart_from_spacing(first):
             raise UsageError(
                 place,
                 found=f"a model for {segmenter.spec}",
@@ -78,6 +83,11 @@ def read_members(names: Sequence[str | Path]) -> list[SarosSegmenter]:
                 remedy="Average models that were trained with the same task and options.",
             )
     return segmenters
+
+
+def _apart_from_spacing(spec: InputSpec) -> InputSpec:
+    """Return what must be the same of networks that predict together; folds differ in spacing."""
+    return replace(spec, spacing_range_mm=(0.0, 0.0), slice_spacing_mm=0.0)
 
 
 def _model_folders(name: str | Path) -> list[Path]:

@@ -10,13 +10,13 @@ from lightning.pytorch.callbacks import BasePredictionWriter, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from saros_hf.nifti import write_volume
 from saros_hf.volume import Volume
 
 from .checkpoints import LastCheckpoint
 from .datamodule import SarosDataModule
 from .exporter import ModelExporter
-from .inference import SUFFIX, Job
+from .inference import write_maps
+from .jobs import SUFFIX, Job
 from .module import SarosSegmenter
 from .patches import refuse_thick_patches
 from .slicewise import Prediction
@@ -66,10 +66,8 @@ class PredictionWriter(BasePredictionWriter):
         """Write one case under its folder's name."""
         image = Path(prediction.image)
         job = Job(image, Path(self.folder) / f"{image.parent.name}{SUFFIX}")
-        places = job.label_maps(tuple(prediction.arrays))
-        for task, path in places.items():
-            labels = Volume(prediction.arrays[task], prediction.affine)
-            write_volume(path, labels, description=f"{task} predicted by saros-hf")
+        arrays = prediction.arrays.items()
+        write_maps({task: Volume(array, prediction.affine) for task, array in arrays}, job)
 
 
 class SarosCLI(LightningCLI):

@@ -55,6 +55,7 @@ class SarosSegmenter(LightningModule):
     """
 
     spacing_range_mm: Tensor
+    slice_spacing_mm: Tensor
     record: TrainingRecord | None = None
     """What it learned from; ``None`` before training."""
     options = PredictOptions()
@@ -89,6 +90,7 @@ class SarosSegmenter(LightningModule):
         self.optimisation = Optimisation(optimizer, learning_rate, weight_decay, warmup, decay)
         self.slices_per_pass = slices_per_pass
         self.register_buffer("spacing_range_mm", torch.tensor([0.0, torch.inf]))
+        self.register_buffer("slice_spacing_mm", torch.tensor(5.0))
         network = smp.create_model(
             architecture,
             encoder_name=encoder_name,
@@ -115,6 +117,7 @@ class SarosSegmenter(LightningModule):
             window=self.window,
             spacing_range_mm=(low, high),
             position=self.position,
+            slice_spacing_mm=self.slice_spacing_mm.item(),
         )
 
     def forward(self, images: Tensor, position: Tensor | None = None) -> Tensor:
@@ -130,6 +133,7 @@ class SarosSegmenter(LightningModule):
         datamodule: SarosDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         refuse_thick_patches(datamodule.patch_size)
         self.spacing_range_mm.copy_(torch.tensor(datamodule.in_plane_spacing_mm()))
+        self.slice_spacing_mm.fill_(datamodule.slice_spacing_mm())
         patches = datamodule.train_dataset()
         for task in self.tasks:
             weights = balanced_weights(patches.label_frequencies(task), self.class_balance)
@@ -234,6 +238,7 @@ class SarosSegmenter(LightningModule):
         with refuse_other_versions(folder, config):
             segmenter = cls(**config["hyperparameters"])
             segmenter.spacing_range_mm.copy_(torch.tensor(config["input"]["spacing_range_mm"]))
+            segmenter.slice_spacing_mm.fill_(config["input"]["slice_spacing_mm"])
             segmenter.options = PredictOptions(**config["prediction"])
             segmenter.record = TrainingRecord.from_dict(config["training"])
         segmenter.network = network.to(memory_format=torch.channels_last)

@@ -26,7 +26,7 @@ def add_predict_options(predict: argparse.ArgumentParser) -> None:
         "source",
         metavar="CT",
         type=Path,
-        help="NIfTI, DICOM folder or ZIP; folder of cases or of NIfTI files; list (.txt, .csv)",
+        help="NIfTI, DICOM folder or ZIP; a folder of cases or of these; list (.txt, .csv)",
     )
     add("out", metavar="OUT", type=Path, help="label map to write (.nii.gz); of many CTs a folder")
     for option, what in (
@@ -43,49 +43,38 @@ def add_predict_options(predict: argparse.ArgumentParser) -> None:
     add("--devices", default="auto", help="how many, or which; each takes its share of the CTs")
     add("--num-nodes", type=int, default=1, help="machines, under torchrun or SLURM (default 1)")
     add("--precision", help="as of Lightning's trainer (default bf16-mixed where it is fast)")
-    add("--workers", type=int, default=1, help="processes that read the next of many CTs")
+    what = "processes that read the next of many CTs (default 1)"
+    add("--workers", type=int, default=1, choices=range(257), metavar="N", help=what)
     predict.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from lightning import Trainer
-
+    from .averaging import PredictOptions
     from .ensemble import read_ensemble
-    from .hardware import best_precision
-    from .inference import find_jobs
+    from .jobs import find_jobs
+    from .predict_trainer import Devices, run_predictor
     from .predictor import Predictor
 
+    passes = PredictOptions(tile=options.tile, batch_size=options.batch_size)
     jobs = find_jobs(options.source, options.out)
-    many = len(jobs) > 1
+    alone = jobs[0].alone
     ensemble = read_ensemble(options.model)
-    said = {name: getattr(options, name) for name in ("mirror", "clean", "tile", "batch_size")}
-    averaging = replace(
-        ensemble.options, **{name: value for name, value in said.items() if value is not None}
-    )
-    devices = options.devices if many else 1
-    trainer = Trainer(
-        accelerator=options.accelerator,
-        devices=int(devices) if str(devices).isdigit() else devices,
-        num_nodes=options.num_nodes,
-        strategy="auto" if str(devices) in ("1", "auto") and options.num_nodes == 1 else "ddp",
-        precision=options.precision or best_precision(),
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        enable_progress_bar=many,
-        use_distributed_sampler=False,
-    )
-    with _slices_of_one(shown=not many) as progress:
+    model = ensemble.options
+    mirror = model.mirror if options.mirror is None else options.mirror
+    clean = model.clean if options.clean is None else options.clean
+    devices = "1" if alone else options.devices
+    where = Devices(options.accelerator, devices, options.num_nodes, options.precision)
+    with _slices_of_one(shown=alone) as progress:
         predictor = Predictor(
             ensemble,
             jobs,
-            averaging,
-            keep=many and not options.overwrite,
+            replace(passes, mirror=mirror, clean=clean),
+            keep=not (alone or options.overwrite),
             pictures=not options.no_pictures,
-            num_workers=options.workers if many else 0,
+            num_workers=0 if alone else options.workers,
             progress=progress,
         )
-        trainer.predict(predictor, return_predictions=False)
+        trainer = run_predictor(predictor, where, bar=not alone)
     return _tell(predictor, trainer, options.out) if trainer.is_global_zero else 0
 
 
@@ -101,7 +90,7 @@ def _slices_of_one(*, shown: bool) -> Iterator[OnProgress | None]:
 def _tell(predictor: Any, trainer: Any, out: Path) -> int:  # noqa: ANN401 - imported when run
     """Say what was written where; return the exit code."""
     tally, console = predictor.tally, Console(soft_wrap=True, highlight=False)
-    if len(predictor.jobs) == 1:
+    if predictor.jobs[0].alone:
         for path in predictor.written:
             console.print(str(path), markup=False)
     else:

@@ -1,26 +1,27 @@
 """Predicts many CTs on any number of devices with Lightning, and goes on after a stop."""
 
+import errno
 import sys
+import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import LightningModule
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from saros_hf.ct import read_ct
-from saros_hf.errors import SarosError
-from saros_hf.files import write_atomically
-from saros_hf.labels import Task
+from saros_hf.errors import SarosError, UsageError
+from saros_hf.files import remove_leftovers, write_atomically
 from saros_hf.progress import OnProgress
 from saros_hf.volume import Volume
 
 from .averaging import PredictOptions
 from .ensemble import Ensemble
-from .inference import SUFFIX, Job, predict_one
+from .inference import predict_one
+from .jobs import Job, beside
 
 
 @dataclass(frozen=True)
@@ -34,49 +35,41 @@ class Tally:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A CT as a worker hands it over: neither CT nor error if its label maps are there already."""
+    """A CT as a worker hands it over, ``None`` and what was wrong if it could not read it."""
 
     job: Job
     ct: Volume | None = None
-    error: str = ""
+    failure: str = ""
 
 
 class CtDataset(Dataset[Reading]):
-    """CTs to predict, read when asked for.
+    """CTs to predict, read when asked for."""
 
-    Args:
-        jobs: What to read.
-        tasks: Label maps that a finished CT has.
-        keep: Do not read CTs that are finished.
-    """
-
-    def __init__(self, jobs: Sequence[Job], tasks: Sequence[Task], *, keep: bool) -> None:
+    def __init__(self, jobs: Sequence[Job]) -> None:
         self.jobs = jobs
-        self.tasks = tasks
-        self.keep = keep
 
     def __len__(self) -> int:
         return len(self.jobs)
 
     def __getitem__(self, index: int) -> Reading:
         job = self.jobs[index]
-        if self.keep and all(path.is_file() for path in job.label_maps(self.tasks).values()):
-            return Reading(job)
         try:
             return Reading(job, read_ct(job.source))
-        except (SarosError, OSError) as error:
-            return Reading(job, error=str(error))
+        except Exception as error:  # nobody can list what may be odd about one of thousands
+            if job.alone:
+                raise
+            return Reading(job, failure=_told(job, error))
 
 
 class Predictor(LightningModule):
-    """Labels CT after CT; one that cannot be read is told of and passed over.
+    """Labels CT after CT; one that cannot be done is told of and passed over.
 
     Of many, what is wrong with one stands in ``NAME.error.txt`` beside where its label map would
-    be, until it succeeds.
+    be, until it succeeds. What is wrong with one alone is raised.
 
     Args:
         ensemble: Networks that predict together.
-        jobs: All CTs, the same list on every device; each takes its share.
+        jobs: All CTs, the same list on every device; each takes its share of what is left.
         options: Averaging over mirror images, tiles, clean-up.
         keep: Leave label maps that are there already as they are.
         pictures: Draw a picture of each.
@@ -104,59 +97,104 @@ class Predictor(LightningModule):
         self.pictures = pictures
         self.num_workers = num_workers
         self.progress = progress
+        self.left: Sequence[Job] = jobs
+        """What is to be done, on all devices."""
         self.written: list[Path] = []
         """Files of the CT that was predicted last."""
-        self.counts: Tensor
-        self.register_buffer("counts", torch.zeros(3, dtype=torch.int64))
+        self.tally = Tally(0, 0, 0)
+        """What became of this device's CTs; of all devices', once prediction has ended."""
+        # There may be fewer CTs left than devices.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
 
-    @property
-    def tally(self) -> Tally:
-        """What became of the CTs of all devices, once prediction has ended."""
-        return Tally(*self.counts.tolist())
+    def setup(self, stage: str) -> None:  # noqa: ARG002
+        """Let the first device say what is left: no two see the same, once one has written."""
+        left = self._what_is_left() if self.trainer.is_global_zero else []
+        self.left = self.trainer.strategy.broadcast(left)
 
     def predict_dataloader(self) -> DataLoader[Reading]:
         """Return this device's share of the CTs."""
-        share = self.jobs[self.trainer.global_rank :: self.trainer.world_size]
-        dataset = CtDataset(share, self.ensemble.spec.tasks, keep=self.keep)
+        share = self.left[self.trainer.global_rank :: self.trainer.world_size]
         return DataLoader(
-            dataset, batch_size=None, num_workers=self.num_workers, collate_fn=_as_it_is
+            CtDataset(share), batch_size=None, num_workers=self.num_workers, collate_fn=_as_it_is
         )
 
     def transfer_batch_to_device(self, batch: Any, *_: Any) -> Any:  # noqa: ANN401
         """Leave the CT where it is: slices go to the device a few at a time."""
         return batch
 
-    def predict_step(self, batch: Reading, batch_idx: int) -> int:  # noqa: ARG002
-        """Predict and write one CT; return the place of its outcome in :class:`Tally`."""
-        outcome = self._outcome(batch)
-        self.counts[outcome] += 1
-        return outcome
+    def predict_step(self, batch: Reading, batch_idx: int) -> bool:  # noqa: ARG002
+        """Predict and write one CT; return whether it was possible."""
+        failure = self._predict(batch.job, batch.ct) if batch.ct is not None else batch.failure
+        if failure:
+            _note(batch.job, failure)
+            self.tally = replace(self.tally, failed=self.tally.failed + 1)
+        else:
+            _note_path(batch.job).unlink(missing_ok=True)
+            self.tally = replace(self.tally, written=self.tally.written + 1)
+        return not failure
 
-    def on_predict_epoch_end(self) -> None:
+    def teardown(self, stage: str) -> None:  # noqa: ARG002
         """Wait for the other devices and add up what became of the CTs."""
-        self.counts.copy_(self.trainer.strategy.reduce(self.counts, reduce_op="sum"))
+        strategy = self.trainer.strategy
+        counts = torch.tensor([self.tally.written, self.tally.failed], device=strategy.root_device)
+        written, failed = strategy.reduce(counts, reduce_op="sum").tolist()
+        self.tally = Tally(written, len(self.jobs) - len(self.left), failed)
 
-    def _outcome(self, reading: Reading) -> int:
-        job, note = reading.job, _error_note(reading.job)
-        if reading.error:
-            sys.stderr.write(f"saros: {reading.error}\n")
-            if len(self.jobs) == 1:
-                return 2
-            with write_atomically(note) as aside:
-                aside.write_text(f"{job.source}\n{reading.error}\n", encoding="utf-8")
-            return 2
-        if reading.ct is None:
-            return 1
+    def _what_is_left(self) -> list[Job]:
+        tasks = self.ensemble.spec.tasks
+        left = [job for job in self.jobs if not (self.keep and job.is_finished(tasks))]
+        places = [(job.target, *job.label_maps(tasks).values()) for job in left]
+        for folder in {path.parent for paths in places for path in paths}:
+            remove_leftovers(folder)
+        return left
+
+    def _predict(self, job: Job, ct: Volume) -> str:
+        """Write label maps and pictures; return what was wrong, nothing if all went well."""
         options, progress = self.options, self.progress
-        self.written = predict_one(
-            self.ensemble, reading.ct, job, options, picture=self.pictures, progress=progress
-        )
-        note.unlink(missing_ok=True)
-        return 0
+        try:
+            self.written = predict_one(
+                self.ensemble, ct, job, options, picture=self.pictures, progress=progress
+            )
+        except Exception as error:  # see CtDataset
+            _refuse_full_disk(job, error)
+            if job.alone:
+                raise
+            return _told(job, error)
+        return ""
 
 
-def _error_note(job: Job) -> Path:
-    return job.target.with_name(job.target.name.removesuffix(SUFFIX) + ".error.txt")
+def _note_path(job: Job) -> Path:
+    return beside(job.target, ".error.txt")
+
+
+def _note(job: Job, failure: str) -> None:
+    """Say what was wrong with a CT, on the screen and beside where its label map would be."""
+    sys.stderr.write(f"saros: {failure.splitlines()[0]}\n")
+    try:
+        with write_atomically(_note_path(job)) as aside:
+            aside.write_text(f"{job.source}\n{failure}\n", encoding="utf-8")
+    except OSError as error:
+        _refuse_full_disk(job, error)
+        sys.stderr.write(f"saros: {error}\n")
+
+
+def _told(job: Job, error: Exception) -> str:
+    """Return an error in one line, and where it is none of ours, the traceback in more."""
+    if isinstance(error, SarosError):
+        return str(error)
+    line = " ".join(f"{job.source}: {type(error).__name__}: {error}".split())
+    return "\n".join([line, *traceback.format_exception(error)])
+
+
+def _refuse_full_disk(job: Job, error: Exception) -> None:
+    """Raise if an error would come again with every CT that follows."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise UsageError(
+            job.target,
+            found=str(error),
+            expected="room for the label maps",
+            remedy="Make room and start the same command again: it goes on.",
+        ) from error
 
 
 def _as_it_is(reading: Any) -> Any:  # noqa: ANN401 - DataLoader tells no type

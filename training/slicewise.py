@@ -52,14 +52,14 @@ def predict_maps(
     """
     ras = image.to_ras()
     labels = {task: np.zeros(ras.shape, np.uint8) for task in spec.tasks}
-    scale = spec.in_plane_scale(float(np.mean(ras.spacing_mm[:2])))
+    scales = [spec.in_plane_scale(step) for step in ras.spacing_mm[:2]]
     device = next(networks[0].parameters()).device
     chosen = np.arange(ras.shape[2]) if slices is None else np.asarray(slices)
     for first in range(0, len(chosen), options.batch_size):
         few = chosen[first : first + options.batch_size]
         batch, position = _slices(ras, few, spec), _position(few, ras).to(device)
         with torch.inference_mode():
-            resized = _resized(batch.to(device), scale)
+            resized = _resized(batch.to(device), scales)
             scores = slice_scores(networks, resized, position, spec, options)
             scores = _to_size(scores, ras.shape[:2])
         for task, share in spec.by_task(scores).items():
@@ -77,11 +77,12 @@ def _turned_back(labels: NDArray[np.uint8], ras: Volume, image: Volume) -> Volum
     return Volume(np.ascontiguousarray(array), image.affine)
 
 
-def _resized(images: Tensor, scale: float) -> Tensor:
-    """Return images whose spacing is one that the networks were trained on."""
-    if scale == 1.0:
+def _resized(images: Tensor, scales: Sequence[float]) -> Tensor:
+    """Return images whose spacing along i and along j is one that the networks were trained on."""
+    sides = zip(images.shape[-2:], scales, strict=True)
+    size = [max(1, round(length * scale)) for length, scale in sides]
+    if size == list(images.shape[-2:]):
         return images
-    size = [max(1, round(length * scale)) for length in images.shape[-2:]]
     return functional.interpolate(images, size, mode="bilinear", antialias=True)
 
 

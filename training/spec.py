@@ -28,7 +28,8 @@ class InputSpec:
         window: Hounsfield units that become -1 and 1.
         spacing_range_mm: Smallest and largest in-plane spacing among the training cases.
         position: Whether it is told where along the scan a slice lies.
-        slice_spacing_mm: Distance to a context slice; the 5 mm that SAROS is annotated at.
+        slice_spacing_mm: Distance of neighbouring slices in the training cases, which is that to
+            the next context slice; 5 mm in SAROS.
     """
 
     task: TaskChoice
@@ -56,7 +57,7 @@ class InputSpec:
         return 2 * self.context + 1 + (POSITION_CHANNELS if self.position else 0)
 
     def in_plane_scale(self, spacing_mm: float) -> float:
-        """Return the factor by which to enlarge an image so that its spacing was trained on.
+        """Return the factor by which to enlarge an image along i or j to a spacing trained on.
 
         1.0 where the network saw such spacing, else just enough to reach the range's edge.
         """

@@ -105,6 +105,10 @@ class SliceStore:
         spacings = self._spacings[self.annotated, :2]
         return float(spacings.min()), float(spacings.max())
 
+    def slice_spacing_mm(self) -> float:
+        """Return the distance of neighbouring slices, the median over the annotated ones."""
+        return float(np.median(self._spacings[self.annotated, 2]))
+
     def sources(self) -> list[Source]:
         """Return where each annotated case is from."""
         rows = self._sources.take(self.annotated).to_pylist()
