@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -103,29 +104,38 @@ def test_fit_resume_validate_test_and_predict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    common = [*JOINT, f"--data.data_dir={phantoms}", f"--data.cache_dir={cache}"]
+    place = [f"--data.data_dir={phantoms}", f"--data.cache_dir={cache}"]
+    common = [*JOINT, *place, "--fold=2", "--data.context=1"]
     code, _, err = run("fit", *common, *TINY)
     assert code == 0, err
     (last,) = tmp_path.rglob("last.ckpt")
     assert list(last.parent.glob("best*.ckpt"))
     torch.load(last, weights_only=True)  # nothing in it that runs code
     more = [option for option in TINY if "max_epochs" not in option]
-    code, _, err = run("fit", *common, *more, "--trainer.max_epochs=2", f"--ckpt_path={last}")
+    longer = ["--trainer.max_epochs=2", "--model.learning_rate=1e-6"]
+    code, _, err = run("fit", *common, *more, *longer, "--ckpt_path=last")
     assert code == 0, err
     resumed = max(tmp_path.rglob("metrics.csv"), key=lambda path: path.stat().st_mtime)
     assert "\n1," in resumed.read_text()
     assert "\n0," not in resumed.read_text()
+    # The rate given now, not the checkpoint's.
+    assert torch.load(last, weights_only=True)["lr_schedulers"][0]["base_lrs"] == [1e-6]
 
-    code, out, err = run("validate", *common, *TINY, f"--ckpt_path={last}")
+    # Task, context, window and fold are the checkpoint's.
+    code, out, err = run("validate", *place, *TINY, f"--ckpt_path={last}")
     assert code == 0, err
-    assert "val_dice" in out
+    assert "val_dice/torso" in out
+    for option in ("--config=body-parts", "--data.context=0", "--fold=1"):
+        code, _, err = run("validate", *place, *TINY, option, f"--ckpt_path={last}")
+        assert code == 1
+        assert "trained" in _one_line(err)
     code, out, err = run("test", *common, *TINY, f"--ckpt_path={last}")
     assert code == 0, err
     assert "test_dice" in out
     assert "test_nsd" in out
     target = tmp_path / "predicted"
     code, _, err = run(
-        "predict", *common, *TINY, f"--ckpt_path={last}", f"--predictions.folder={target}"
+        "predict", *place, *TINY, f"--ckpt_path={last}", f"--predictions.folder={target}"
     )
     assert code == 0, err
     written = sorted(path.name for path in target.iterdir())
@@ -133,6 +143,43 @@ def test_fit_resume_validate_test_and_predict(
     for task in TASKS:
         labels = read_mask(target / written[0] / f"{task}.nii.gz", task)
         assert labels.same_grid(read_image(phantoms / written[0] / "image.nii.gz"))
+
+
+def test_under_slurm_each_fold_keeps_its_own_checkpoints(
+    run: Callable[..., tuple[int, str, str]],
+    phantoms: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SLURM tells the first fold that its time is up; it asks to be started again."""
+    monkeypatch.chdir(tmp_path)
+    job = {"JOB_ID": "123", "NTASKS": "1", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+    for name, value in {**job, "JOB_NAME": "saros", "NTASKS_PER_NODE": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
+    place = [f"--data.data_dir={phantoms}", f"--data.cache_dir={cache}"]
+    notice = "--trainer.callbacks=[{class_path: test_checkpoints.Signals, init_args: "
+    notice += "{name: SIGUSR1, step: 1}}]"
+
+    code, _, err = run("fit", *JOINT, *place, *TINY, notice)
+    assert code == 0, err
+    assert (tmp_path / "asked").read_text() == "requeue 123\n"
+    (saved,) = tmp_path.rglob("hpc*.ckpt")
+    assert saved == tmp_path / "runs" / "fold_1" / "hpc_ckpt_1.ckpt"
+    assert torch.load(saved, weights_only=True)["global_step"] == 1
+
+    code, _, err = run("fit", *JOINT, *place, *TINY, "--fold=2")
+    assert code == 0, err
+    assert "hpc_ckpt" not in err
+    again = [*TINY, "--trainer.max_epochs=2"]
+    code, _, err = run("fit", *JOINT, *place, *again)
+    assert code == 0, err
+    assert "fold_1/last.ckpt" in err  # newer than SLURM's
 
 
 def test_predict_labels_one_ct_and_draws_it(

@@ -14,6 +14,8 @@ from model_folders import network
 
 from training.cross_validation import FoldError, cross_validate
 from training.ensemble import read_ensemble
+from training.publish import write_model_folder
+from training.resuming import alone_in
 
 TINY = [
     *("--config", "body-regions", "--config", "small", "--data.patch_size", "[32,32]"),
@@ -25,7 +27,7 @@ TINY = [
 
 def finished(folder: Path, fold: int) -> None:
     """Leave what a finished fold leaves."""
-    network(fold, fold=fold).save_pretrained(folder / "model")
+    write_model_folder(folder / "model", [network(fold, fold=fold)], [], repo_id="user/model")
     log = folder / "log" / "version_0"
     log.mkdir(parents=True)
     (log / "metrics.csv").write_text(f"epoch,val_dice\n0,0.{fold}\n1,\n2,0.1\n")
@@ -49,9 +51,9 @@ def test_five_folds_and_what_a_stop_leaves(phantoms: Path, cache: Path, tmp_path
     assert list(log.glob("pictures/*.png"))
     with (log / "metrics.csv").open() as file:
         assert any(row.get("val_dice") for row in csv.DictReader(file))
-    # A fold without its model goes on from last.ckpt, the others are left alone.
+    # A fold without its whole model goes on from last.ckpt, the others are left alone.
     times = {path: path.stat().st_mtime_ns for path in out.glob("fold_*/model/config.json")}
-    (out / "fold_5" / "model" / "config.json").unlink()
+    (out / "fold_5" / "model" / "README.md").unlink()
     cross_validate(out, [*TINY, *place, "--trainer.max_epochs", "2"])
     changed = [p for p, then in times.items() if p.stat().st_mtime_ns != then]
     assert changed == [out / "fold_5" / "model" / "config.json"]
@@ -86,22 +88,28 @@ def test_a_fold_that_fails_is_named(tmp_path: Path) -> None:
         cross_validate(tmp_path / "run", [*TINY, "--data.data_dir", str(tmp_path / "absent")])
 
 
-def test_an_interrupt_leaves_a_checkpoint_to_go_on_from(
-    phantoms: Path, cache: Path, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_five_folds_leaves_a_checkpoint_and_no_process(
+    phantoms: Path, cache: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     command = [
-        *(sys.executable, "-m", "training", "fit", *TINY, "--out", str(tmp_path / "run")),
+        *(sys.executable, "-m", "training", "cross-validate", *TINY, "--out", str(tmp_path)),
         *("--data.data_dir", str(phantoms), "--data.cache_dir", str(cache)),
         *("--data.patches_per_epoch", "100000", "--trainer.log_every_n_steps", "1"),
+        *("--data.num_workers", "1"),
     ]
+    folder = tmp_path / "fold_1"
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
-        log = tmp_path / "run" / "fold_1" / "tensorboard"
         deadline = time.monotonic() + 120
-        while not list(log.glob("events*")) and time.monotonic() < deadline:
+        log = folder / "log" / "version_0" / "metrics.csv"
+        while not (log.is_file() and log.stat().st_size) and time.monotonic() < deadline:
             time.sleep(0.2)
-        time.sleep(2)  # into the epoch
-        os.kill(process.pid, signal.SIGINT)
-        process.communicate(timeout=60)
-    folder = tmp_path / "run" / "fold_1"
+        os.kill(process.pid, number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    told = [line for line in err.decode().splitlines() if line.startswith("saros: ")]
+    assert ["Go on with" in told[0], "Run the same command again" in told[1]] == [True, True]
     assert [path.name for path in folder.glob("*.ckpt")] == ["last.ckpt"]
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] > 0
+    with alone_in(folder):  # nobody trains there any more
+        pass

@@ -91,6 +91,12 @@ def test_labels_can_be_drawn_by_weight(phantoms: Path, cache: Path) -> None:
         assert (batch.masks["body-regions"][:, 24, 24] == 10).all()
 
 
+def test_only_the_first_loader_after_a_resume_is_short(phantoms: Path, cache: Path) -> None:
+    module = datamodule(phantoms, cache)
+    module.load_state_dict({"fold": 1, "batches": 2})
+    assert [len(list(module.train_dataloader())) for _ in range(3)] == [1, 3, 3]
+
+
 def test_workers_change_nothing(phantoms: Path, cache: Path) -> None:
     alone = list(datamodule(phantoms, cache, augment=False).train_dataloader())
     helped = list(datamodule(phantoms, cache, augment=False, num_workers=2).train_dataloader())

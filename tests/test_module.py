@@ -1,4 +1,5 @@
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 from lightning import Trainer, seed_everything
+from torch._dynamo.utils import counters
 
 from saros_hf.errors import UnreadableFileError
 from saros_hf.nifti import read_image
@@ -20,14 +22,14 @@ def segmenter(**options: object) -> SarosSegmenter:
     return SarosSegmenter(encoder_name="resnet18", options=OPTIONS, **options)
 
 
-def fit(folder: Path, cache: Path, log: Path, steps: int = 4) -> SarosSegmenter:
+def fit(folder: Path, cache: Path, log: Path, **options: object) -> SarosSegmenter:
     seed_everything(3, verbose=False)
     datamodule = SarosDataModule(
         folder, patch_size=(32, 32), patches_per_epoch=8, batch_size=4, cache_dir=cache, seed=3
     )
-    trained = segmenter()
+    trained = segmenter(**options)
     trainer = Trainer(
-        max_steps=steps,
+        max_steps=4,
         accelerator="cpu",
         logger=False,
         default_root_dir=log,
@@ -52,6 +54,23 @@ def test_a_seed_repeats_a_run_bit_for_bit(
 ) -> None:
     again = fit(phantoms, cache, tmp_path)
     for one, other in zip(trained.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_compiled_network_learns_the_same(
+    trained: SarosSegmenter,
+    phantoms: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Traced by Dynamo and run operation by operation: the default backend rounds otherwise."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    counters.clear()
+    compiled = fit(phantoms, cache, tmp_path, compile_network=True)
+    assert counters["stats"]["unique_graphs"] > 0
+    assert not counters["graph_break"]
+    for one, other in zip(trained.parameters(), compiled.parameters(), strict=True):
         assert torch.equal(one, other)
 
 

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
+from saros_hf.errors import UsageError
 from training.schedule import Decay, Optimisation, OptimizerName, rate_at
 
 
@@ -84,3 +86,31 @@ def test_a_run_by_time_ends_where_the_rate_does(tmp_path: Path) -> None:
     assert line.rates[len(line.rates) // 2] == pytest.approx(
         0.5 * rate_at(0.5, warmup=0.2, decay="cosine"), rel=0.25
     )
+
+
+def test_a_run_without_an_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--trainer.max_epochs: found -1.*--trainer.max_time"):
+        fit(Line("adamw", "cosine"), tmp_path, max_epochs=-1)
+
+
+def test_a_checkpoint_goes_on_with_the_rate_given_now() -> None:
+    """Half way down the cosine, with a tenth of the rate and another weight decay."""
+    parameters = [torch.zeros(1, requires_grad=True)]
+    before = torch.optim.SGD(parameters, lr=0.5)
+    schedule = LambdaLR(before, lambda step: 1.0 if step == 0 else 0.5)
+    before.step()
+    schedule.step()
+    checkpoint = {
+        "optimizer_states": [before.state_dict()],
+        "lr_schedulers": [schedule.state_dict()],
+    }
+    Optimisation("sgd", 0.05, 3e-4, 0.2, "cosine").take_over(checkpoint)
+    after = torch.optim.SGD(parameters, lr=1.0)
+    resumed = LambdaLR(after, lambda step: 0.25 if step else 1.0)
+    after.load_state_dict(checkpoint["optimizer_states"][0])
+    resumed.load_state_dict(checkpoint["lr_schedulers"][0])
+    assert after.param_groups[0]["lr"] == pytest.approx(0.025)
+    assert after.param_groups[0]["weight_decay"] == 3e-4
+    after.step()
+    resumed.step()
+    assert after.param_groups[0]["lr"] == pytest.approx(0.0125)

@@ -1,17 +1,23 @@
 """The five-fold run: ``saros fit`` fold by fold, each going on where it was cut off."""
 
 import csv
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from saros_hf.errors import SarosError
 from saros_hf.hub import Destination
 
+from .checkpoints import LAST
 from .exporter import MODEL_FOLDER
+from .interruption import SIGNALS, RunStoppedError
 from .lightning_cli import FOLDS, fold_folder
+from .pretrained import WEIGHTS
 from .publish import push_model, read_networks, refuse_controlled, write_model_folder
 
 _LOG = Path("log")
@@ -44,10 +50,11 @@ def cross_validate(out: Path, arguments: Sequence[str]) -> list[FoldResult]:
         arguments: Further options of ``saros fit``. No fold is published by itself.
 
     Raises:
-        FoldError: A fold failed or was stopped. The same call goes on from its last checkpoint.
+        FoldError: A fold failed. The same call goes on from its last checkpoint.
+        RunStoppedError: So it does after a signal, which the fold saves itself at first.
     """
     for fold in FOLDS:
-        if not (fold_folder(out, fold) / MODEL_FOLDER / "config.json").is_file():
+        if not (fold_folder(out, fold) / MODEL_FOLDER / WEIGHTS).is_file():  # put there last
             _fit(fold, out, arguments)
     return [_result(out, fold) for fold in FOLDS]
 
@@ -70,10 +77,18 @@ def _fit(fold: int, out: Path, arguments: Sequence[str]) -> None:
     """Run a process of its own: strategies and torchrun want the whole of one."""
     folder = fold_folder(out, fold)
     more = ["--out", str(out), "--fold", str(fold), "--push_to_hub", "null"]
-    if (folder / "last.ckpt").is_file():
-        more += ["--ckpt_path", str(folder / "last.ckpt")]
+    if (folder / LAST).is_file():
+        more += ["--ckpt_path", str(folder / LAST)]
     command = [sys.executable, "-m", "training", "fit", *arguments, *more]
-    code = subprocess.run(command, check=False).returncode
+    with subprocess.Popen(command) as process, _handing_on_signals(process) as caught:
+        code = process.wait()
+    if caught:
+        raise RunStoppedError(
+            folder,
+            found=f"{signal.Signals(caught[0]).name}",
+            expected="five folds trained",
+            remedy="Run the same command again: it goes on.",
+        )
     if code:
         raise FoldError(
             folder,
@@ -81,6 +96,24 @@ def _fit(fold: int, out: Path, arguments: Sequence[str]) -> None:
             expected="0",
             remedy="Mend what the message above tells and run the same command again: it goes on.",
         )
+
+
+@contextmanager
+def _handing_on_signals(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
+    """Let a process save what it has before this one ends; yield the signals that came."""
+    caught: list[int] = []
+
+    def hand_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        caught.append(number)
+        # A terminal sends Ctrl-C to both, and a second one would stop the process at once.
+        process.send_signal(signal.SIGTERM if number == signal.SIGINT else number)
+
+    before = {one: signal.signal(one, hand_on) for one in SIGNALS}
+    try:
+        yield caught
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _result(out: Path, fold: int) -> FoldResult:

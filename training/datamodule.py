@@ -20,6 +20,7 @@ from saros_hf.labels import Task
 
 from .cases import CaseBatch, CaseDataset
 from .data_options import refuse_bad_options
+from .interruption import leave_signals_to_parent
 from .loaders import EpochSampler, ResumableLoader, ShareSampler
 from .memory import warn_if_larger_than_memory
 from .patches import PatchBatch, PatchDataset, PatchSize
@@ -153,12 +154,13 @@ class SarosDataModule(LightningDataModule):
             )
         batches = self.patches_per_epoch // (self.batch_size * world_size)
         sampler = EpochSampler(batches, world_size=world_size, rank=rank)
-        sampler.skip = self._done
+        sampler.skip, self._done = self._done, 0  # later loaders begin with an epoch
         self._loader = ResumableLoader(
             self.train_dataset(),
             batch_size=None,
             sampler=sampler,
             collate_fn=_as_it_is,
+            worker_init_fn=leave_signals_to_parent,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -166,16 +168,28 @@ class SarosDataModule(LightningDataModule):
         return self._loader
 
     def state_dict(self) -> dict[str, int]:
-        """Return how much of the current epoch is done, for the checkpoint.
+        """Return the fold and how much of the current epoch is done, for the checkpoint.
 
         Lightning 2.6 keeps the loader's own state as well, but does not give it back to a loader
         that was asked for the length of the run before.
         """
-        return {} if self._loader is None else self._loader.state_dict()
+        return {"fold": self.fold} | ({} if self._loader is None else self._loader.state_dict())
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on there with the next training loader."""
+        """Go on there with the next training loader.
+
+        Raises:
+            UsageError: The network was trained on this validation fold.
+        """
         self._done = state_dict.get("batches", 0)
+        validates = self.trainer and self.trainer.state.fn in ("fit", "validate")
+        if validates and state_dict["fold"] != self.fold:
+            raise UsageError(
+                "--fold",
+                found=str(self.fold),
+                expected=f"{state_dict['fold']}, the fold that the checkpoint was not trained on",
+                remedy="Give that, or another --ckpt_path.",
+            )
 
     def val_dataloader(self) -> DataLoader[CaseBatch]:
         """Return this rank's share of the validation cases, one a batch."""

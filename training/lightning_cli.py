@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -19,7 +20,9 @@ from .inference import write_maps
 from .jobs import SUFFIX, Job
 from .module import SarosSegmenter
 from .patches import refuse_thick_patches
+from .resuming import LINKED, alone_in, checkpoint_of, refuse_another_network, settings_in
 from .slicewise import Prediction
+from .watchdog import Watchdog
 
 Fold: TypeAlias = Literal[1, 2, 3, 4, 5]
 FOLDS: tuple[Fold, ...] = get_args(Fold)
@@ -73,15 +76,34 @@ class PredictionWriter(BasePredictionWriter):
 class SarosCLI(LightningCLI):
     """LightningCLI whose data options decide the network's task, channels and window.
 
-    Everything a run writes goes to ``OUT/fold_K``: checkpoints, logs, at its end the model.
+    Everything a run writes goes to ``OUT/fold_K``: checkpoints, logs, at its end the model. What
+    a checkpoint was trained with is the default of what the arguments leave open.
     """
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse them, with a checkpoint a second time on top of its own settings."""
+        super().parse_arguments(parser, args)
+        verb = self.config["subcommand"]
+        given = self.config[verb]
+        folder = fold_folder(given["out"], given["fold"])
+        path = checkpoint_of(given["ckpt_path"], folder, verb)
+        if path is None:
+            return
+        trained = settings_in(path)
+        self._parser(verb).set_defaults(trained)
+        super().parse_arguments(parser, args)
+        self.config[verb]["ckpt_path"] = str(path)
+        refuse_another_network(path, trained, self.config[verb])
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave out what Lightning does instead: its checkpoint overrules the arguments."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Say once what data and network must agree on, and where results go."""
         parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for the run")
         parser.add_argument("--fold", type=Fold, default=1, help="validation fold, 1 to 5")
         parser.link_arguments("fold", "data.fold")
-        for name in ("task", "context", "window"):
+        for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.{name}")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(LastCheckpoint, "last")
@@ -100,24 +122,38 @@ class SarosCLI(LightningCLI):
         parser.add_argument(
             "--push_to_hub", type=str | None, default=None, help="publish the best as user/model"
         )
+        parser.add_lightning_class_args(Watchdog, "watchdog")
         parser.add_lightning_class_args(ModelExporter, "export")
         parser.link_arguments("push_to_hub", "export.push_to_hub")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
 
     def instantiate_trainer(self, **options: Any) -> Trainer:  # noqa: ANN401
         """Return the trainer; unless told otherwise it logs to CSV and TensorBoard files."""
-        given = self._get(self.config_init, "trainer", default={}).get("logger")
-        if given in (None, True):
-            folder = fold_folder(self._get(self.config, "out"), self._get(self.config, "fold"))
+        given = self._get(self.config_init, "trainer", default={})
+        if given.get("logger") in (None, True):
             options["logger"] = [
-                CSVLogger(folder, name="log"),
-                TensorBoardLogger(folder, name="tensorboard", version=""),
+                CSVLogger(self.folder, name="log"),
+                TensorBoardLogger(self.folder, name="tensorboard", version=""),
             ]
+        if given.get("default_root_dir") is None:
+            # Under SLURM Lightning saves and looks for checkpoints here: each fold has its own.
+            options["default_root_dir"] = self.folder
         return super().instantiate_trainer(**options)
 
     def before_fit(self) -> None:
         """Refuse patches that the networks cannot take before slices are kept for them."""
         refuse_thick_patches(self.datamodule.patch_size)
+
+    @property
+    def folder(self) -> Path:
+        """Where the run keeps all it writes."""
+        return fold_folder(self._get(self.config, "out"), self._get(self.config, "fold"))
+
+    def fit(self, **options: Any) -> None:  # noqa: ANN401
+        """Train, as the only process that does in the run's folder."""
+        writes = self.trainer.is_global_zero and not self.trainer.fast_dev_run  # type: ignore[attr-defined]
+        with alone_in(self.folder) if writes else nullcontext():
+            self.trainer.fit(**options)
 
     def before_predict(self) -> None:
         """Keep no label map in memory once it is written."""

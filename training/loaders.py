@@ -67,7 +67,10 @@ class ResumableLoader(DataLoader[PatchBatch]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return how much of the current epoch is done."""
+        """Return how much of the current epoch is done.
+
+        That is what was handed out: checkpoints are written when the latest batch is learned from.
+        """
         return {"batches": self._handed_out % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

@@ -102,7 +102,8 @@ def balanced_weights(frequencies: NDArray[np.float64], balance: float) -> Tensor
     occurs = frequencies > 0
     weights = np.zeros_like(frequencies)
     weights[occurs] = frequencies[occurs] ** -balance
-    return torch.from_numpy(weights / (weights * frequencies).sum()).to(torch.float32)
+    mean = (weights * frequencies).sum() or 1.0
+    return torch.from_numpy(weights / mean).to(torch.float32)
 
 
 class SparseSegmentationLoss(nn.Module):

@@ -45,8 +45,11 @@ class SarosSegmenter(LightningModule):
         window: Hounsfield units that become -1 and 1.
         class_balance: The cross-entropy weighs a label by its frequency to the power of minus
             this: 0 for all alike, 1 for labels of equal total weight.
+        dice_weight: Factor of the Dice loss, that of the cross-entropy being 1.
+        dice_smooth: As of :func:`training.losses.sparse_dice_loss`.
         optimizer: ``adamw``, or ``sgd`` with Nesterov momentum, which wants a rate of 0.01.
         learning_rate: Peak of the schedule.
+        momentum: Of SGD.
         weight_decay: Decoupled with AdamW, in the gradient with SGD.
         warmup: Share of the run in which the rate rises, see :func:`training.schedule.rate_at`.
         decay: How it falls afterwards.
@@ -72,8 +75,11 @@ class SarosSegmenter(LightningModule):
         position: bool = False,
         window: Window = DEFAULT_WINDOW,
         class_balance: float = 0.5,
+        dice_weight: float = 1.0,
+        dice_smooth: float = 0.0,
         optimizer: OptimizerName = "adamw",
         learning_rate: float = 2e-3,
+        momentum: float = 0.99,
         weight_decay: float = 1e-2,
         warmup: float = 0.2,
         decay: Decay = "cosine",
@@ -87,7 +93,9 @@ class SarosSegmenter(LightningModule):
         self.context = context
         self.position = position
         self.window: Window = (float(window[0]), float(window[1]))
-        self.optimisation = Optimisation(optimizer, learning_rate, weight_decay, warmup, decay)
+        self.optimisation = Optimisation(
+            optimizer, learning_rate, weight_decay, warmup, decay, momentum
+        )
         self.slices_per_pass = slices_per_pass
         self.register_buffer("spacing_range_mm", torch.tensor([0.0, torch.inf]))
         self.register_buffer("slice_spacing_mm", torch.tensor(5.0))
@@ -102,7 +110,12 @@ class SarosSegmenter(LightningModule):
         # The faster layout for convolutions.
         self.network = network.to(memory_format=torch.channels_last)
         self.class_balance = class_balance
-        self.losses = by_task(self.tasks, lambda n: SparseSegmentationLoss(class_weights=[1.0] * n))
+        self.losses = by_task(
+            self.tasks,
+            lambda classes: SparseSegmentationLoss(
+                dice_weight=dice_weight, dice_smooth=dice_smooth, class_weights=[1.0] * classes
+            ),
+        )
         self.scores = StageScores(self.tasks)
         self.compile_network = compile_network
         self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
@@ -142,6 +155,10 @@ class SarosSegmenter(LightningModule):
         if self.compile_network:
             self._compiled = torch.compile(self.forward)
 
+    def on_train_batch_start(self, batch: PatchBatch, batch_idx: int) -> None:  # noqa: ARG002
+        """Make dropout a function of the batch, so that a resumed run draws what it would have."""
+        torch.manual_seed((batch.seed + 1) % 2**63)  # its augmentation begins at the seed itself
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the record with the weights."""
         if self.record is not None:
@@ -149,8 +166,9 @@ class SarosSegmenter(LightningModule):
             checkpoint[_RECORD] = now.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the record back."""
+        """Take the record back; the options given now hold, not those of the checkpoint."""
         self.record = TrainingRecord.from_dict(checkpoint.get(_RECORD))
+        self.optimisation.take_over(checkpoint)
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the loss of one batch of patches."""

@@ -173,12 +173,23 @@ class PatchDataset(Dataset[PatchBatch]):
         }
         return np.empty((self.batch_size, *image), np.int16), masks
 
-    def label_frequencies(self, task: Task, batches: int = 20) -> NDArray[np.float64]:
-        """Return the share of each label id in the annotated voxels of the first batches."""
-        counts = np.zeros(num_classes(task), np.int64)
-        for number in range(batches):
+    def label_frequencies(self, task: Task, patches: int = 1000) -> NDArray[np.float64]:
+        """Return the share of each label id in the annotated voxels of the first patches.
+
+        A label that none of them shows though the slices hold it counts as the rarest that is
+        shown: 0 is for labels that nobody annotated.
+        """
+        counts = np.zeros(IGNORE_INDEX + 1, np.int64)
+        size = self.patch_size[:2]
+        window = np.empty(size, np.uint8)
+        for number in range(-(-patches // self.batch_size)):
             rng = np.random.default_rng([self.seed, number])
-            mask = self._flat(self._centres.draw(rng, self.batch_size), self.store.mask)[1][task]
-            counts += np.bincount(mask[mask != IGNORE_INDEX], minlength=len(counts))
-        frequencies: NDArray[np.float64] = counts / counts.sum()
+            for row, i, j in self._centres.draw(rng, self.batch_size):
+                first = i - size[0] // 2, j - size[1] // 2
+                copy_window(self.store.mask(task, row), window, first, IGNORE_INDEX)
+                counts += np.bincount(window.reshape(-1), minlength=len(counts))
+        shown = counts[: num_classes(task)]
+        held = np.array([one.rows.size > 0 for one in self.store.index[task]])
+        shown[held & (shown == 0)] = min(shown[shown > 0], default=1)
+        frequencies: NDArray[np.float64] = shown / max(shown.sum(), 1)
         return frequencies

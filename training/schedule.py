@@ -1,9 +1,9 @@
 """The optimizer, and how its rate goes up and down over a run."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from lightning import Trainer
@@ -14,11 +14,10 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from saros_hf.errors import UsageError
+
 OptimizerName: TypeAlias = Literal["adamw", "sgd"]
 Decay: TypeAlias = Literal["cosine", "poly"]
-
-SGD_MOMENTUM = 0.99
-"""With Nesterov's step, as nnU-Net has it."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Optimisation:
         weight_decay: Decoupled with AdamW, in the gradient with SGD.
         warmup: Share of the run in which the rate rises.
         decay: How it falls afterwards.
+        momentum: Of SGD, which takes Nesterov's step; nnU-Net's if not given.
     """
 
     optimizer: OptimizerName
@@ -38,12 +38,24 @@ class Optimisation:
     weight_decay: float
     warmup: float
     decay: Decay
+    momentum: float = 0.99
 
     def configure(
         self, parameters: Iterable[Parameter], trainer: Trainer
     ) -> OptimizerLRSchedulerConfig:
-        """Return the optimizer, whose rate rises and falls once over the trainer's whole run."""
+        """Return the optimizer, whose rate rises and falls once over the trainer's whole run.
+
+        Raises:
+            UsageError: The run has no end.
+        """
         steps = trainer.estimated_stepping_batches
+        if math.isinf(steps) and not _timers(trainer):
+            raise UsageError(
+                "--trainer.max_epochs",
+                found="-1, and no other limit",
+                expected="a run with an end, over which the learning rate rises and falls",
+                remedy="Give --trainer.max_time, --trainer.max_steps, or a number of epochs.",
+            )
 
         # A function of the step, so that a resumed run may be longer than the one it goes on with.
         def rate(step: int) -> float:
@@ -56,12 +68,28 @@ class Optimisation:
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
+    def take_over(self, checkpoint: Mapping[str, Any]) -> None:
+        """Put these in place of the rate, decay and momentum that a checkpoint was written with."""
+        for state in checkpoint.get("optimizer_states", ()):
+            for group in state["param_groups"]:
+                group["lr"] *= self.learning_rate / group["initial_lr"]
+                group["initial_lr"] = self.learning_rate
+                group["weight_decay"] = self.weight_decay
+                if "momentum" in group:
+                    group["momentum"] = self.momentum
+        for state in checkpoint.get("lr_schedulers", ()):
+            state["base_lrs"] = [self.learning_rate] * len(state["base_lrs"])
+
     def _optimizer(self, parameters: Iterable[Parameter]) -> Optimizer:
         rate, shrinking = self.learning_rate, self.weight_decay
         if self.optimizer == "adamw":
             return torch.optim.AdamW(parameters, lr=rate, weight_decay=shrinking)
         return torch.optim.SGD(
-            parameters, lr=rate, weight_decay=shrinking, momentum=SGD_MOMENTUM, nesterov=True
+            parameters,
+            lr=rate,
+            weight_decay=shrinking,
+            momentum=self.momentum,
+            nesterov=self.momentum > 0,
         )
 
 
@@ -84,8 +112,14 @@ def rate_at(progress: float, *, warmup: float, decay: Decay) -> float:
 def progress_of(trainer: Trainer, step: int, total_steps: float) -> float:
     """Return which share of a run lies behind, by steps or by ``max_time``, whichever is more."""
     shares = [(step + 1) / (total_steps + 1)]
-    for timer in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(timer, Timer) and (left := timer.time_remaining()) is not None:
-            elapsed = timer.time_elapsed(RunningStage.TRAINING)
-            shares.append(elapsed / max(elapsed + left, 1e-9))
+    for timer in _timers(trainer):
+        elapsed = timer.time_elapsed(RunningStage.TRAINING)
+        left = timer.time_remaining() or 0.0
+        shares.append(elapsed / max(elapsed + left, 1e-9))
     return min(max(shares), 1.0)
+
+
+def _timers(trainer: Trainer) -> list[Timer]:
+    """Return the timers that end a run, as ``max_time`` makes one."""
+    timers = [one for one in trainer.callbacks if isinstance(one, Timer)]  # type: ignore[attr-defined]
+    return [one for one in timers if one.time_remaining() is not None]

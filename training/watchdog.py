@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from saros_hf.errors import SarosError
-from saros_hf.labels import IGNORE_INDEX, num_classes
+from saros_hf.labels import IGNORE_INDEX, Task, num_classes
 
 from .cases import CaseBatch
 from .patches import PatchBatch
@@ -25,7 +25,7 @@ class Watchdog(Callback):
     """Stops a run whose loss is no number, that stands still, or that sees or predicts nothing.
 
     Args:
-        warmup_epochs: Validations that may predict background alone.
+        warmup_epochs: Epochs after which a validation may predict background alone.
         check_every: Steps between looks at the batch and the loss; each costs a wait for the
             device.
     """
@@ -35,7 +35,7 @@ class Watchdog(Callback):
         self.check_every = check_every
         self._annotated = False
         self._inside_window = 0.0
-        self._foreground = False
+        self._foreground: dict[Task, bool] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Stop before the first step if its rate cannot be meant."""
@@ -54,23 +54,33 @@ class Watchdog(Callback):
         self._annotated = False
         self._inside_window = 0.0
 
-    def on_train_batch_end(
+    def on_train_batch_start(
         self,
         trainer: Trainer,
         pl_module: LightningModule,  # noqa: ARG002
-        outputs: Any,  # noqa: ANN401
         batch: PatchBatch,
         batch_idx: int,
     ) -> None:
-        """Look at the loss and some batches."""
+        """Look at some batches, before a label that the network has no output for ends the step."""
         if batch_idx % self.check_every and not trainer.is_last_batch:
             return
-        _check_loss(trainer, outputs["loss"])
         _check_labels(trainer, batch)
         masks = batch.masks.values()
         self._annotated |= any(bool((mask != IGNORE_INDEX).any()) for mask in masks)
         inside = (batch.image.abs() < 1).float().mean()
         self._inside_window = max(self._inside_window, float(inside))
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ANN401
+        batch: PatchBatch,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        """Look at the loss of the same batches."""
+        if batch_idx % self.check_every == 0 or trainer.is_last_batch:
+            _check_loss(trainer, outputs["loss"])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Stop if all batches that were looked at had no annotation, or no tissue."""
@@ -91,7 +101,7 @@ class Watchdog(Callback):
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Forget what was predicted before."""
-        self._foreground = False
+        self._foreground = dict.fromkeys(pl_module.tasks, False)  # type: ignore[arg-type]
 
     def on_validation_batch_end(
         self,
@@ -102,21 +112,24 @@ class Watchdog(Callback):
         batch_idx: int,  # noqa: ARG002
         dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
-        """Remember whether anything but background was predicted."""
-        self._foreground |= any(bool(labels.any()) for labels in outputs.values())
+        """Remember which label maps were more than background."""
+        for task, labels in outputs.items():
+            self._foreground[task] |= bool(labels.any())
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop if every case is background though training has gone on for a while."""
-        late = trainer.current_epoch >= self.warmup_epochs and not trainer.sanity_checking
-        found = torch.tensor(float(self._foreground), device=pl_module.device)
-        if late and not trainer.strategy.reduce(found, reduce_op="sum"):
-            raise WastedRunError(
-                f"epoch {trainer.current_epoch}",
-                found="background alone in every prediction",
-                expected="other labels after so many epochs",
-                remedy="Check --data.window against the CTs, raise --model.learning_rate, or "
-                "raise --model.class_balance.",
-            )
+        """Stop if a label map is background in every case though training has gone on a while."""
+        if trainer.current_epoch < self.warmup_epochs or trainer.sanity_checking:
+            return
+        for task, found in self._foreground.items():
+            anywhere = torch.tensor(float(found), device=pl_module.device)
+            if not trainer.strategy.reduce(anywhere, reduce_op="sum"):
+                raise WastedRunError(
+                    f"epoch {trainer.current_epoch}, {task}",
+                    found="background alone in every prediction",
+                    expected="other labels after so many epochs",
+                    remedy="Check --data.window against the CTs, raise --model.learning_rate, or "
+                    "raise --model.class_balance.",
+                )
 
 
 def _check_loss(trainer: Trainer, loss: Tensor) -> None:
