@@ -41,7 +41,7 @@ def test_five_folds_and_what_a_stop_leaves(phantoms: Path, cache: Path, tmp_path
     before = {path: path.stat().st_mtime_ns for path in out.glob("fold_*/model/config.json")}
     results = cross_validate(out, [*TINY, *place, "--push_to_hub", "user/model"])
     # No fold is published by itself: they would replace one another.
-    assert "push_to_hub: null" in (out / "fold_1" / "config.yaml").read_text()
+    assert "push_to_hub: null" in (out / "fold_1" / "log" / "version_0" / "config.yaml").read_text()
     assert [one.fold for one in results] == [1, 2, 3, 4, 5]
     assert [(one.dice, one.epoch) for one in results[1:4]] == [(0.2, 0), (0.3, 0), (0.4, 0)]
     assert all(0 <= one.dice <= 1 and one.epoch == 0 for one in (results[0], results[4]))
@@ -53,7 +53,7 @@ def test_five_folds_and_what_a_stop_leaves(phantoms: Path, cache: Path, tmp_path
         assert any(row.get("val_dice") for row in csv.DictReader(file))
     # A fold without its whole model goes on from last.ckpt, the others are left alone.
     times = {path: path.stat().st_mtime_ns for path in out.glob("fold_*/model/config.json")}
-    (out / "fold_5" / "model" / "README.md").unlink()
+    (out / "fold_5" / "model" / "model.safetensors").unlink()
     cross_validate(out, [*TINY, *place, "--trainer.max_epochs", "2"])
     changed = [p for p, then in times.items() if p.stat().st_mtime_ns != then]
     assert changed == [out / "fold_5" / "model" / "config.json"]
