@@ -82,7 +82,7 @@ def test_many_cts_one_of_them_broken(
 
 @pytest.mark.usefixtures("cts")
 def test_two_processes_share_a_list_and_go_on(model: Path, tmp_path: Path) -> None:
-    """Real gloo processes, an uneven share, one CT there already, one broken."""
+    """Real gloo processes, uneven shares, one CT there already, one broken."""
     listed = tmp_path / "list.csv"
     listed.write_text("path\n" + "".join(f"cts/{n}.nii.gz\n" for n in ("a", "b", "c", "bad", "no")))
     out = tmp_path / "out"
@@ -95,8 +95,12 @@ def test_two_processes_share_a_list_and_go_on(model: Path, tmp_path: Path) -> No
     assert "3 CTs predicted on 2 device(s), 0 were there already, 2 failed" in done.stdout
     assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["a", "b", "c"]
     (out / "b" / "body-parts.nii.gz").unlink()
+    # More devices than CTs: one has nothing to do.
+    listed.write_text("path\ncts/b.nii.gz\ncts/a.nii.gz\n")
+    command[-1] = "3"
     again = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert "1 CTs predicted on 2 device(s), 2 were there already, 2 failed" in again.stdout
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert "1 CTs predicted on 3 device(s), 1 were there already" in again.stdout
 
 
 def test_folds_are_averaged(phantoms: Path, tmp_path: Path) -> None:

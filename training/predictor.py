@@ -96,6 +96,8 @@ class Predictor(LightningModule):
         progress: OnProgress | None = None,
     ) -> None:
         super().__init__()
+        # There may be more devices than CTs.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.networks = ensemble.networks
         self.ensemble = ensemble
         self.jobs = jobs
@@ -132,8 +134,11 @@ class Predictor(LightningModule):
         self.counts[outcome] += 1
         return outcome
 
-    def on_predict_epoch_end(self) -> None:
-        """Wait for the other devices and add up what became of the CTs."""
+    def teardown(self, stage: str) -> None:  # noqa: ARG002
+        """Wait for the other devices and add up what became of the CTs.
+
+        Here, since Lightning passes over all earlier hooks of a device without a CT.
+        """
         self.counts.copy_(self.trainer.strategy.reduce(self.counts, reduce_op="sum"))
 
     def _outcome(self, reading: Reading) -> int:
