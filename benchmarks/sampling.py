@@ -1,7 +1,8 @@
 """How many annotated patches a second the train loader makes, beside its peers and bare memory.
 
 Needs nnunetv2 and monai besides this package. Every stream runs in a process of its own, one after
-another, on the same phantom cases, with a warm page cache, in rounds.
+another, on the same phantom cases, with a warm page cache, in rounds. Each peer runs without helper
+processes and with two: the better setting is the one to quote.
 """
 
 import argparse
@@ -11,7 +12,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,7 +81,7 @@ def prepare(folder: Path, cases: int) -> None:
 
 def compare_streams(folder: Path, seconds: float, rounds: int) -> None:
     """Print annotated patches a second of every stream, and ratios within each round."""
-    from sampling_peers import CONTENDERS
+    from sampling_peers import CONTENDERS, better_settings
 
     print(f"{os.cpu_count()} cores; median (range) of {rounds} rounds of {seconds:.0f} s, batch 8")
     for size in SIZES:
@@ -92,12 +92,19 @@ def compare_streams(folder: Path, seconds: float, rounds: int) -> None:
             for name in names:
                 results[name].append(run(name, size, folder, seconds))
         print(f"\n{size}: annotated patches/s, of all, ours normalised or int16 against it, MiB")
+        rates = {name: [one["rate"] for one in measured] for name, measured in results.items()}
+        better = better_settings(rates)
         for name, measured in results.items():
-            report(name, measured, results)
+            report(name, measured, results, mark="*" if name in better else " ")
+        print("  * a peer's better setting")
 
 
 def report(
-    name: str, measured: list[dict[str, float]], results: dict[str, list[dict[str, float]]]
+    name: str,
+    measured: list[dict[str, float]],
+    results: dict[str, list[dict[str, float]]],
+    *,
+    mark: str,
 ) -> None:
     """Print a line: bare memory hands out int16, the peers float32, as ours is compared."""
     ours = results["ours, int16" if name == "bare memory map" else "ours, normalised float32"]
@@ -107,7 +114,7 @@ def report(
     private = max(one["private_mib"] for one in measured)
     resident = max(one["resident_mib"] for one in measured)
     print(
-        f"  {name:28}{rate:28} {share:5.0%}  ours / it {spread(ratios, 3):22}"
+        f"{mark} {name:28}{rate:28} {share:5.0%}  ours / it {spread(ratios, 3):22}"
         f" private {private:6.0f}, resident {resident:6.0f}",
         flush=True,
     )
@@ -191,7 +198,8 @@ def run(
 def measure(name: str, size: tuple[int, ...], folder: Path, seconds: float) -> dict[str, float]:
     """Return rate and memory of one stream in this process, once it runs."""
     import torch
-    from sampling_peers import BATCH, CONTENDERS, UNANNOTATED
+    from memory_watch import MemoryWatch
+    from sampling_peers import BATCH, CONTENDERS, unannotated_in
 
     torch.set_num_threads(2)
     make, options = CONTENDERS[name]
@@ -199,7 +207,8 @@ def measure(name: str, size: tuple[int, ...], folder: Path, seconds: float) -> d
     watch = MemoryWatch()
     started = time.perf_counter()
     stream = make(folder, size, **options)
-    _annotated(next(stream), UNANNOTATED.get(name, 255))
+    unannotated = unannotated_in(name)
+    _annotated(next(stream), unannotated)
     opened = time.perf_counter() - started
     warm = time.perf_counter() + seconds / 3
     while time.perf_counter() < warm:
@@ -212,7 +221,7 @@ def measure(name: str, size: tuple[int, ...], folder: Path, seconds: float) -> d
     elapsed = time.perf_counter() - started
     checked = max(min(batches, 20), 5)
     for _ in range(checked):
-        hit += _annotated(next(stream), UNANNOTATED.get(name, 255))
+        hit += _annotated(next(stream), unannotated)
     share = hit / (BATCH * checked)
     del batch
     return {
@@ -240,43 +249,6 @@ def _annotated(batch: tuple[Any, Any], unannotated: int) -> int:
     """Return how many patches of a batch hold annotation."""
     mask = batch[1].flatten(1)
     return int(((mask != unannotated) & (mask >= 0)).any(1).sum())
-
-
-class MemoryWatch:
-    """The most memory that this process and its children take, above what they took at first."""
-
-    def __init__(self) -> None:
-        self.first = _memory()
-        self.most = dict(self.first)
-        self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._look, daemon=True)
-        self.thread.start()
-
-    def _look(self) -> None:
-        while not self.stopped.wait(0.1):
-            self.most = {key: max(self.most[key], now) for key, now in _memory().items()}
-
-    def stop(self) -> dict[str, float]:
-        """Return MiB above the first look: private, and resident with pages of files."""
-        self.stopped.set()
-        self.thread.join()
-        return {key: (self.most[key] - self.first[key]) / 1024 for key in self.first}
-
-
-def _memory() -> dict[str, float]:
-    total = {"private_mib": 0.0, "resident_mib": 0.0}
-    pids = [os.getpid()]
-    children = Path(f"/proc/{pids[0]}/task").glob("*/children")
-    pids += [int(pid) for file in children for pid in file.read_text().split()]
-    for pid in pids:
-        try:
-            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        except OSError:
-            continue
-        kib = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Rss")}
-        total["private_mib"] += float(kib.get("RssAnon", 0))
-        total["resident_mib"] += sum(float(one) for one in kib.values())
-    return total
 
 
 def spread(values: list[float], digits: int = 4) -> str:

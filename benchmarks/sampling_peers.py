@@ -7,6 +7,7 @@ documentation says, with everything they can prepare prepared beforehand.
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeAlias
 
 import datasets
@@ -100,8 +101,8 @@ def ours(folder: Path, size: Size, *, form: str = "int16", compress: bool = Fals
         yield done.image, done.masks["body-regions"]
 
 
-def torchio(folder: Path, size: Size) -> Stream:
-    """Queue and LabelSampler, even over the labels, 255 left out, two workers load subjects."""
+def torchio(folder: Path, size: Size, *, processes: int) -> Stream:
+    """Queue and LabelSampler, even over the labels, 255 left out; processes load subjects."""
     import torchio as tio
 
     subjects = [
@@ -113,18 +114,18 @@ def torchio(folder: Path, size: Size) -> Stream:
         size if thick else (*size, 1), "mask", dict.fromkeys(range(14), 1) | {255: 0}
     )
     samples = 8 if thick else 24
+    data = tio.SubjectsDataset(subjects)
+    queue = tio.Queue(data, 4 * samples, samples, sampler, num_workers=processes)
+    loader = tio.SubjectsLoader(queue, batch_size=BATCH, num_workers=0)
     while True:
-        queue = tio.Queue(
-            tio.SubjectsDataset(subjects), 4 * samples, samples, sampler, num_workers=2
-        )
-        for batch in tio.SubjectsLoader(queue, batch_size=BATCH, num_workers=0):
+        for batch in loader:
             yield batch["image"][tio.DATA], batch["mask"][tio.DATA]
 
 
-def monai(folder: Path, size: Size) -> Stream:
-    """CacheDataset with precomputed indices and RandCropByLabelClassesd, no workers."""
+def monai(folder: Path, size: Size, *, processes: int) -> Stream:
+    """CacheDataset with precomputed indices and RandCropByLabelClassesd; processes cut patches."""
+    from monai import data as md
     from monai import transforms as mt
-    from monai.data import CacheDataset, list_data_collate
 
     keys = ["image", "mask"]
     thick = len(size) == 3
@@ -147,9 +148,11 @@ def monai(folder: Path, size: Size) -> Stream:
     )
     cases = find_cases(folder / "cases")
     items = [{"image": str(c.image), "mask": str(c.mask("body-regions"))} for c in cases]
-    data = CacheDataset(items, chain, cache_rate=1.0, num_workers=2, progress=False)
+    data = md.CacheDataset(items, chain, cache_rate=1.0, num_workers=2, progress=False)
+    loader = md.DataLoader(
+        data, batch_size=1, shuffle=True, num_workers=processes, persistent_workers=processes > 0
+    )
     while True:
-        loader = DataLoader(data, batch_size=1, shuffle=True, collate_fn=list_data_collate)
         for batch in loader:
             yield batch["image"], batch["mask"]
 
@@ -184,8 +187,14 @@ def write_nnunet(folder: Path, cases: list[CaseFiles], size: Size) -> None:
         )
 
 
-def nnunet(folder: Path, size: Size) -> Stream:
-    """nnU-Net v2's loader with its default third of patches forced to foreground, no workers."""
+def nnunet(folder: Path, size: Size, *, processes: int) -> Stream:
+    """nnU-Net v2's loader with its default third of patches forced to foreground.
+
+    Processes as its trainer starts them: batchgenerators' augmenter, six batches ahead.
+    """
+    from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
+        NonDetMultiThreadedAugmenter,
+    )
     from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
     from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
     from nnunetv2.utilities.label_handling.label_handling import LabelManager
@@ -194,6 +203,8 @@ def nnunet(folder: Path, size: Size) -> Stream:
     patch = size if len(size) == 2 else (size[2], *size[:2])
     data = nnUNetDatasetBlosc2(str(folder / f"nnunet{len(size)}d"))
     loader = nnUNetDataLoader(data, BATCH, patch, patch, LabelManager(names, None), 0.33)
+    if processes:
+        loader = NonDetMultiThreadedAugmenter(loader, None, processes, 6, wait_time=0.002)
     while True:
         batch = next(loader)
         yield batch["data"], batch["target"]
@@ -203,16 +214,31 @@ def _same(batch: Any) -> Any:
     return batch
 
 
-CONTENDERS: dict[str, tuple[Any, dict[str, Any]]] = {
+OURS: dict[str, tuple[Any, dict[str, Any]]] = {
     "bare memory map": (bare, {}),
     "ours, int16": (ours, {}),
     "ours, normalised float32": (ours, {"form": "normalised"}),
     "ours, packed, int16": (ours, {"compress": True}),
     "ours, augmented in batches": (ours, {"form": "batched"}),
     "ours, augmented by TorchIO": (ours, {"form": "torchio"}),
-    "nnU-Net 2.8 loader": (nnunet, {}),
-    "MONAI CacheDataset": (monai, {}),
-    "TorchIO Queue": (torchio, {}),
 }
-UNANNOTATED = {"nnU-Net 2.8 loader": IGNORED, "MONAI CacheDataset": IGNORED}
-"""What stands for 255 in a stream's masks; nnU-Net pads with -1 besides."""
+PEERS = {"nnU-Net 2.8": nnunet, "MONAI": monai, "TorchIO": torchio}
+CONTENDERS = OURS | {
+    f"{peer}, {processes} processes": (stream, {"processes": processes})
+    for peer, stream in PEERS.items()
+    for processes in (0, 2)
+}
+
+
+def better_settings(rates: dict[str, list[float]]) -> set[str]:
+    """Return of each peer the contender with the higher median rate."""
+    found = set()
+    for peer in PEERS:
+        settings = [name for name in rates if name.startswith(peer)]
+        found.add(max(settings, key=lambda name: median(rates[name])))
+    return found
+
+
+def unannotated_in(name: str) -> int:
+    """Return what stands for 255 in a contender's masks; nnU-Net pads with -1 besides."""
+    return IGNORED if name.startswith(("nnU-Net", "MONAI")) else 255

@@ -89,6 +89,8 @@ class Predictor(LightningModule):
         progress: OnProgress | None = None,
     ) -> None:
         super().__init__()
+        # There may be more devices than CTs.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.networks = ensemble.networks
         self.ensemble = ensemble
         self.jobs = jobs
