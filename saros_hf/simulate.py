@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -16,6 +15,7 @@ from .errors import UsageError
 from .files import ASIDE_PREFIX, write_atomically
 from .nifti import write_volume
 from .phantom import PhantomScan, phantom_cohort, phantom_scan
+from .processors import usable_processors
 from .progress import OnProgress
 
 MARKER_NAME = "SYNTHETIC-PHANTOM.json"
@@ -88,7 +88,7 @@ def simulate(
     cohort = phantom_cohort(cases, seed=seed)
     _claim(folder, cohort, {"cases": cases, "seed": seed, "size": size})
     missing = [case for case in cohort if not (folder / case.case_id).is_dir()]
-    processes = min(jobs or len(os.sched_getaffinity(0)), len(missing))
+    processes = min(jobs or usable_processors(), len(missing))
     for count, _ in enumerate(_write_all(folder, missing, seed, size, processes), start=1):
         if progress is not None:
             progress(len(cohort) - len(missing) + count, len(cohort))

@@ -1,6 +1,5 @@
 """Check a folder of cases: against its case table, in itself, and against the paper's tables."""
 
-import os
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -21,6 +20,7 @@ from .comparison import (
 from .errors import UsageError
 from .files import ASIDE_PREFIX
 from .paper_tables import NUM_CASES
+from .processors import usable_processors
 from .progress import OnProgress
 from .statistics import LabelCounts, LabelTable, label_table
 
@@ -132,7 +132,7 @@ def _draw(present: Sequence[CaseFiles], sample: int | None, seed: int) -> Sequen
 def _check_all(
     cases: Sequence[CaseFiles], jobs: int | None, progress: OnProgress | None
 ) -> list[CheckedCase]:
-    workers = jobs or min(MOST_JOBS, os.cpu_count() or 1)
+    workers = jobs or min(MOST_JOBS, usable_processors())
     with ThreadPoolExecutor(workers) as pool:
         running = [pool.submit(read_and_check, files) for files in cases]
         try:

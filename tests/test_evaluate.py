@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from case_folders import write_folder
 
 from saros_hf.case_files import find_cases
 from saros_hf.errors import GridMismatchError, MissingFileError, UsageError
@@ -115,34 +116,34 @@ def test_a_second_run_takes_up_what_the_first_has_scored(
     assert repr(run(evaluation, tmp_path / "out")) != repr(first)
 
 
-def test_broken_predictions_are_all_named_and_do_not_stop_the_others(
-    phantoms: Path, predictions: Path, tmp_path: Path
-) -> None:
-    (first, one), (second, other) = find_predictions(predictions, TASK).items()
-    for path in (one, other):
-        write_volume(path, Volume(np.zeros((3, 3, 3), np.uint8), np.eye(4)))
-    evaluation = Evaluation(phantoms, predictions, TASK, split="all", allow_missing=True)
+def small_cases_and_two_broken_predictions(folder: Path) -> Evaluation:
+    """A dozen cases of 8 x 6 x 7 voxels, and of the first two a prediction on another grid."""
+    truth, predictions = write_folder(folder / "truth", ("test",) * 12), folder / "predictions"
+    for case_id in ("case_000", "case_001"):
+        broken = Volume(np.zeros((3, 3, 3), np.uint8), np.eye(4))
+        write_volume(predictions / f"{case_id}.nii.gz", broken)
+    return Evaluation(truth, predictions, TASK, allow_missing=True)
+
+
+def test_broken_predictions_are_all_named_and_do_not_stop_the_others(tmp_path: Path) -> None:
+    evaluation = small_cases_and_two_broken_predictions(tmp_path)
     with pytest.raises(GridMismatchError, match=r"case_\d+, prediction: found") as error:
-        run(evaluation, tmp_path / "out")
-    assert {first, second} <= set(re.findall(r"case_\d+", str(error.value)))
-    done = list((tmp_path / "out" / "cases").iterdir())
-    assert len(done) == len(pairs(evaluation)) - 2
+        run(evaluation, tmp_path / "out", jobs=1)
+    assert set(re.findall(r"case_\d+", str(error.value))) == {"case_000", "case_001"}
+    assert len(list((tmp_path / "out" / "cases").iterdir())) == 10
 
 
-def test_a_worker_killed_from_outside_is_told_in_one_line_and_costs_no_case(
-    phantoms: Path, predictions: Path, tmp_path: Path
-) -> None:
-    evaluation = Evaluation(phantoms, predictions, TASK, split="all", allow_missing=True)
+def test_a_worker_killed_from_outside_is_told_in_one_line_and_costs_no_case(tmp_path: Path) -> None:
+    evaluation = small_cases_and_two_broken_predictions(tmp_path)
 
-    def kill_after_the_first(done: int, _: int) -> None:
-        if done:
+    def kill_after_the_third(done: int, _: int) -> None:
+        if done == 3:
             for process in multiprocessing.active_children():
                 process.kill()
 
     with pytest.raises(UsageError, match=r"--jobs: found that one of 1 .*memory.*are kept"):
-        run(evaluation, tmp_path / "out", jobs=1, progress=kill_after_the_first)
-    kept = list((tmp_path / "out" / "cases").iterdir())
-    assert 1 <= len(kept) < len(pairs(evaluation))
+        run(evaluation, tmp_path / "out", jobs=1, progress=kill_after_the_third)
+    assert 1 <= len(list((tmp_path / "out" / "cases").iterdir())) < 10
 
 
 def test_predictions_in_another_orientation_score_the_same(
