@@ -1,4 +1,3 @@
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -143,43 +142,6 @@ def test_fit_resume_validate_test_and_predict(
     for task in TASKS:
         labels = read_mask(target / written[0] / f"{task}.nii.gz", task)
         assert labels.same_grid(read_image(phantoms / written[0] / "image.nii.gz"))
-
-
-def test_under_slurm_each_fold_keeps_its_own_checkpoints(
-    run: Callable[..., tuple[int, str, str]],
-    phantoms: Path,
-    cache: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """SLURM tells the first fold that its time is up; it asks to be started again."""
-    monkeypatch.chdir(tmp_path)
-    job = {"JOB_ID": "123", "NTASKS": "1", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
-    for name, value in {**job, "JOB_NAME": "saros", "NTASKS_PER_NODE": "1"}.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    scontrol = tmp_path / "bin" / "scontrol"
-    scontrol.parent.mkdir()
-    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
-    scontrol.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
-    place = [f"--data.data_dir={phantoms}", f"--data.cache_dir={cache}"]
-    notice = "--trainer.callbacks=[{class_path: test_checkpoints.Signals, init_args: "
-    notice += "{name: SIGUSR1, step: 1}}]"
-
-    code, _, err = run("fit", *JOINT, *place, *TINY, notice)
-    assert code == 0, err
-    assert (tmp_path / "asked").read_text() == "requeue 123\n"
-    (saved,) = tmp_path.rglob("hpc*.ckpt")
-    assert saved == tmp_path / "runs" / "fold_1" / "hpc_ckpt_1.ckpt"
-    assert torch.load(saved, weights_only=True)["global_step"] == 1
-
-    code, _, err = run("fit", *JOINT, *place, *TINY, "--fold=2")
-    assert code == 0, err
-    assert "hpc_ckpt" not in err
-    again = [*TINY, "--trainer.max_epochs=2"]
-    code, _, err = run("fit", *JOINT, *place, *again)
-    assert code == 0, err
-    assert "fold_1/last.ckpt" in err  # newer than SLURM's
 
 
 def test_predict_labels_one_ct_and_draws_it(

@@ -1,9 +1,13 @@
+import csv
 import os
 from pathlib import Path
 
 import pytest
+import torch
+from test_cli import JOINT, TINY
 
 from saros_hf.errors import MissingFileError, UnreadableFileError, UsageError
+from training.cli import main
 from training.resuming import alone_in, checkpoint_of, refuse_another_network, settings_in
 
 TRAINED = {"data.task": "joint", "data.window": (-250, 350.0), "model.learning_rate": 1e-3}
@@ -78,3 +82,37 @@ def test_two_processes_never_train_in_one_folder(tmp_path: Path) -> None:
             alone_in(tmp_path / "run"),
         ):
             pass
+
+
+def test_under_slurm_each_fold_keeps_its_own_checkpoints(
+    phantoms: Path,
+    cache: Path,
+    tmp_path: Path,
+    slurm: pytest.MonkeyPatch,
+) -> None:
+    """SLURM tells the first fold that its time is up; it asks to be started again."""
+    slurm.chdir(tmp_path)
+    job = {"JOB_ID": "123", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+    for name, value in {**job, "NTASKS_PER_NODE": "1"}.items():
+        slurm.setenv(f"SLURM_{name}", value)
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    scontrol.chmod(0o755)
+    slurm.setenv("PATH", f"{scontrol.parent}:{os.environ['PATH']}")
+    place = [f"--data.data_dir={phantoms}", f"--data.cache_dir={cache}"]
+    notice = "--trainer.callbacks=[{class_path: test_checkpoints.Signals, init_args: "
+    notice += "{name: SIGUSR1, step: 1}}]"
+
+    main(["fit", *JOINT, *place, *TINY, notice])
+    assert (tmp_path / "asked").read_text() == "requeue 123\n"
+    (saved,) = tmp_path.rglob("hpc*.ckpt")
+    assert saved == tmp_path / "runs" / "fold_1" / "hpc_ckpt_1.ckpt"
+    assert torch.load(saved, weights_only=True)["global_step"] == 1
+
+    for fold, epochs, trained in ((2, 1, "0"), (1, 2, "1")):
+        options = [f"--fold={fold}", f"--trainer.max_epochs={epochs}"]
+        main(["fit", *JOINT, *place, *TINY, *options])
+        log = tmp_path / "runs" / f"fold_{fold}" / "log" / f"version_{epochs - 1}" / "metrics.csv"
+        with log.open() as file:  # fold 1 goes on from last.ckpt, which is newer than SLURM's
+            assert {row["epoch"] for row in csv.DictReader(file)} == {trained}
