@@ -10,7 +10,8 @@ from pathlib import Path
 
 from .errors import UsageError
 
-_WRITING = ".writing-"
+ASIDE_PREFIX = ".writing-"
+"""Of the folders that hold something while it is written; a killed process leaves them."""
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The file name stays last: writers choose the format by its suffix.
-    folder = Path(tempfile.mkdtemp(prefix=_WRITING, dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=ASIDE_PREFIX, dir=path.parent))
     aside = folder / path.name
     try:
         yield aside
@@ -49,9 +50,9 @@ def replace_files(folder: Path, ours: re.Pattern[str]) -> Iterator[Path]:
     """
     refuse_other_files(folder, ours)
     folder.mkdir(parents=True, exist_ok=True)
-    for left_by_a_crash in folder.glob(f"{_WRITING}*"):
+    for left_by_a_crash in folder.glob(f"{ASIDE_PREFIX}*"):
         shutil.rmtree(left_by_a_crash)
-    aside = Path(tempfile.mkdtemp(prefix=_WRITING, dir=folder))
+    aside = Path(tempfile.mkdtemp(prefix=ASIDE_PREFIX, dir=folder))
     try:
         yield aside
         names = files_in(aside)
