@@ -9,6 +9,9 @@ from hub_client import CHECK, PUSH, READ, run_client, run_saros
 from hub_repository import Repository, oid_of
 from hub_server import Hub
 
+from saros_hf.errors import HubError
+from saros_hf.hub_errors import hub_errors
+
 CARD = b"---\nlicense: mit\ntags: [saros-hf]\n---\n"
 
 
@@ -238,3 +241,9 @@ def test_files_stay_when_the_upload_fails(folder: Path, tmp_path: Path) -> None:
         assert run_saros(hub, folder.parent / "home", *arguments, "--out", out).returncode == 0
         assert shard.stat().st_mtime_ns == before
         assert hub.files("datasets/user/saros")["masks/train-00000-of-00001.parquet"]
+
+
+def test_a_full_disk_is_not_the_hubs_fault() -> None:
+    found = r"user/model: found No space left on device \(model.safetensors\)"
+    with pytest.raises(HubError, match=found), hub_errors("user/model", "read"):
+        raise OSError(28, "No space left on device", "model.safetensors")

@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard
 from model_folders import evaluated, network, record
 from public_series import mixed_cases
 
+from saros_hf.cases import PHANTOM_COLLECTION as PHANTOM
 from saros_hf.cases import Case
 from training.example import Example, median_case
 from training.model_card import Published, freedom, model_card
@@ -96,6 +97,8 @@ def test_the_table_alone_does_not_free_a_ct() -> None:
     means = {f"case_{n:03d}": (dice, 0.0) for n, dice in enumerate((0.1, 0.6, 0.9, 0.7, 0.95))}
     assert median_case(means, cases, list(cases)) == "case_001"
     assert median_case(means, cases, ["case_003", "case_004"]) is None
+    made_up = {case_id: replace(one, collection=PHANTOM) for case_id, one in cases.items()}
+    assert median_case(means, made_up, list(cases)) is None
     sources = [Source(one.case_id, one.collection, one.license) for one in cases.values()]
     assert believed_licenses(sources, list(cases.values())) == [
         *("CC BY 3.0", "CC BY 3.0", "CC BY 4.0", "CC BY-NC 3.0", "unknown")

@@ -98,6 +98,7 @@ def test_there_and_back_bit_for_bit(ct: Path, tmp_path: Path) -> None:
         commits = list(hub.repositories[REPO].commits)
         assert run_saros(hub, home, *arguments).returncode == 0
         assert list(hub.repositories[REPO].commits) == commits
+        assert hub.requests.count("GET /api/whoami-v2") == 2  # the Hub rations it
 
         labels = tmp_path / "labels.nii.gz"
         predict = ("predict", "--model", "user/model@v1", ct, labels, "--no-pictures")

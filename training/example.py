@@ -9,9 +9,9 @@ from pathlib import Path
 
 from saros_hf.cases import Case
 from saros_hf.files import write_atomically
-from saros_hf.rights import LICENSES, rights
+from saros_hf.rights import LICENSES
 
-from .record import archive_licenses
+from .record import archive_licenses, witnessed
 
 PICTURE, ABOUT = "example.png", "example.json"
 
@@ -58,11 +58,11 @@ def median_case(
         ``None`` if no case may be shown.
     """
     told = tuple(cases.values())
-    free = rights(told, archive_licenses(told) or {}).allowed["cc-by"]
+    free = witnessed(told, archive_licenses(told) or {})
     ranked = sorted(
         (means[case_id][0], case_id)
         for case_id in showable
-        if case_id in free and not math.isnan(means[case_id][0])
+        if case_id in free and cases[case_id].license in SHOWN and not math.isnan(means[case_id][0])
     )
     return ranked[len(ranked) // 2][1] if ranked else None
 

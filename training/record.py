@@ -13,7 +13,7 @@ from saros_hf.archive.idc_index import find_public
 from saros_hf.case_table import find_table, read_case_table
 from saros_hf.cases import Case, License
 from saros_hf.errors import UsageError
-from saros_hf.rights import rights
+from saros_hf.rights import LICENSES, rights
 
 from .datamodule import SarosDataModule
 from .store import Source
@@ -21,6 +21,8 @@ from .store import Source
 CONTROLLED = "NIH controlled access"
 SYNTHETIC = "synthetic"
 NON_COMMERCIAL = "CC BY-NC 3.0"
+_PHANTOM_UID = "2.25."
+"""Root of the UIDs of phantoms; archives hand out others."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,25 @@ def archive_licenses(cases: Sequence[Case]) -> dict[str, License] | None:
     Phantoms are in no archive, so that for them alone it is not asked. ``None`` if its index is
     not installed.
     """
-    if all(case.license == "synthetic" for case in cases):
+    if all(case.license == SYNTHETIC for case in cases):
         return {}
     try:
         found = find_public(case.series_instance_uid for case in cases)
     except UsageError:
         return None
     return {uid: series.license for uid, series in found.items()}
+
+
+def witnessed(cases: Sequence[Case], archive: Mapping[str, License]) -> set[str]:
+    """Return the ids of the cases under a free or non-commercial licence that is no mere claim.
+
+    The case table is a file that anybody can edit: the archive must say the same, or the table
+    hold phantoms and nothing else.
+    """
+    if all(one.license == SYNTHETIC for one in cases):
+        return {one.case_id for one in cases if one.series_instance_uid.startswith(_PHANTOM_UID)}
+    known = rights([one for one in cases if one.license != SYNTHETIC], archive)
+    return {case_id for part in LICENSES for case_id in known.allowed[part]}
 
 
 def believed_licenses(sources: Sequence[Source], cases: Sequence[Case]) -> list[str]:
@@ -116,8 +130,10 @@ def believed_licenses(sources: Sequence[Source], cases: Sequence[Case]) -> list[
         cases: All rows of that table.
     """
     archive = archive_licenses(cases)
-    doubtful = {} if archive is None else rights(cases, archive).withheld
+    if archive is None:
+        return [one.license for one in sources]
+    certain = witnessed(cases, archive)
     return [
-        "unknown" if one.case_id in doubtful and one.license != CONTROLLED else one.license
+        one.license if one.case_id in certain or one.license == CONTROLLED else "unknown"
         for one in sources
     ]
