@@ -60,10 +60,10 @@ def test_a_config_is_json_and_says_what_cannot_be_read(tmp_path: Path) -> None:
 def test_a_model_that_is_nowhere(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="or user/name on the Hub"):
         SarosSegmenter.from_pretrained(tmp_path / "nothing")
+    ct = tmp_path / "ct.nii.gz"
+    ct.touch()
     with Hub() as hub:
-        ran = run_saros(
-            hub, tmp_path, "predict", "--model", "user/nothing", "ct.nii.gz", "o.nii.gz"
-        )
+        ran = run_saros(hub, tmp_path, "predict", "--model", "user/nothing", ct, "o.nii.gz")
     assert ran.returncode == 1
     assert "user/nothing: found no such folder, and on the Hub no such repository" in ran.stderr
     assert "If a folder is meant, check the path." in ran.stderr

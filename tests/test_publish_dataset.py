@@ -72,6 +72,9 @@ class Blocked:
 
 sys.meta_path.insert(0, Blocked())
 import datasets
+from huggingface_hub import DatasetCard
+
+DatasetCard.load("user/saros").validate()
 told_of = {}
 for name in sys.argv[1:]:
     for streaming in (False, True):

@@ -79,8 +79,8 @@ def test_server_asks_for_too_long() -> None:
 def test_stop_ends_a_pause() -> None:
     stop = Event()
     moments, action = failing(*(busy() for _ in range(9)))
-    Timer(0.1, stop.set).start()
     start = time.monotonic()
+    Timer(0.1, stop.set).start()
     with pytest.raises(TransientError):
         with_retries(action, patience=patience(60, first_wait_s=60), stop=stop)
     assert 0.1 <= time.monotonic() - start < 50
