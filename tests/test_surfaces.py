@@ -117,7 +117,7 @@ def label_maps(draw: st.DrawFn) -> tuple[Array, Array]:
     spacing=st.sampled_from([(1.0, 1.0, 5.0), (0.75, 1.5, 3.0), (0.7, 0.9, 1.0), (3.0, 0.1, 0.6)]),
     tolerance=st.sampled_from([0.0, 1.0, 1.5, 3.0, 40.0]),
 )
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_equals_deepmind(
     maps: tuple[Array, Array], spacing: Spacing, tolerance: float, protocol: SurfaceProtocol
 ) -> None:

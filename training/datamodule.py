@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import saros_hf
 from saros_hf.case_files import find_cases
-from saros_hf.errors import MissingFileError, UsageError
+from saros_hf.errors import UsageError
 from saros_hf.folds import SplitName, split_of
 from saros_hf.labels import Task
 
@@ -25,7 +25,7 @@ from .loaders import EpochSampler, ResumableLoader, ShareSampler
 from .memory import warn_if_larger_than_memory
 from .patches import PatchBatch, PatchDataset, PatchSize
 from .spec import TaskChoice, tasks_of
-from .store import SliceStore
+from .store import SliceStore, split_store
 from .transforms import (
     DEFAULT_WINDOW,
     Augmentation,
@@ -207,14 +207,6 @@ class SarosDataModule(LightningDataModule):
         share = cast("Dataset[str]", [str(files.image) for files in test[rank::world_size]])
         return DataLoader(share, batch_size=None, sampler=ShareSampler(share))
 
-    def in_plane_spacing_mm(self) -> tuple[float, float]:
-        """Return the smallest and largest in-plane spacing among the training slices."""
-        return self.stores["train"].in_plane_spacing_mm()
-
-    def slice_spacing_mm(self) -> float:
-        """Return the distance of neighbouring slices in most training cases."""
-        return self.stores["train"].slice_spacing_mm()
-
     def _transforms(self) -> tuple[Callable[[PatchBatch], PatchBatch] | None, ...]:
         """Return what happens to training patches where they are cut, and on the device."""
         if not self.augment:
@@ -235,18 +227,7 @@ class SarosDataModule(LightningDataModule):
         )
 
     def _store(self, dataset: DatasetDict, split: SplitName) -> SliceStore:
-        store = SliceStore(dataset[split], tasks_of(self.task)) if split in dataset else None
-        tasks = tasks_of(self.task)
-        found = [task for task in tasks if store is not None and store.holds(task)]
-        # Each label map needs something to learn from; scores leave out what there is none of.
-        if store is None or len(found) < (len(tasks) if split == "train" else 1):
-            missing = next(task for task in tasks if task not in found)
-            raise MissingFileError(
-                self.data_dir,
-                found=f"no {missing} annotation in the {split} split",
-                expected=f"at least one annotated case in {split}",
-                remedy="Add cases of its folds, or choose another --data.fold.",
-            )
+        store = split_store(dataset, split, tasks_of(self.task), self.data_dir)
         if split == "train" and not self.compress:
             warn_if_larger_than_memory(dataset[split])
         return store

@@ -1,37 +1,34 @@
-"""The network that Lightning trains, and how it is kept on disk."""
+"""The network that Lightning trains."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
-from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from saros_hf.labels import Task, label_names, num_classes
+from saros_hf.labels import Task, num_classes
 from saros_hf.nifti import read_image
-from saros_hf.volume import Volume
 
-from .averaging import PredictOptions, padded_forward
 from .cases import CaseBatch
 from .datamodule import SarosDataModule
 from .losses import SparseSegmentationLoss, balanced_weights
+from .network import SarosNetwork
 from .patches import PatchBatch, refuse_thick_patches
-from .pretrained import model_folder, read_pretrained, refuse_other_versions, write_pretrained
 from .record import TrainingRecord, record_of, validation_dice
 from .schedule import Decay, Optimisation, OptimizerName
-from .slicewise import Prediction, predict_maps
-from .spec import InputSpec, TaskChoice, tasks_of
+from .slicewise import Prediction
+from .spec import TaskChoice, tasks_of
 from .stage_scores import StageScores, by_task, of
 from .transforms import DEFAULT_WINDOW, Window
 
 _RECORD = "saros_training"
 
 
-class SarosSegmenter(LightningModule):
+class SarosSegmenter(SarosNetwork):
     """An SMP network for one of the two label maps or both, trained on annotated voxels only.
 
     Args:
@@ -56,13 +53,6 @@ class SarosSegmenter(LightningModule):
         compile_network: Train through ``torch.compile``: minutes to start, faster on a GPU.
         slices_per_pass: Slices at once in validation and prediction.
     """
-
-    spacing_range_mm: Tensor
-    slice_spacing_mm: Tensor
-    record: TrainingRecord | None = None
-    """What it learned from; ``None`` before training."""
-    options = PredictOptions()
-    """How it predicts volumes unless told otherwise."""
 
     def __init__(  # noqa: PLR0913 - the arguments are the command line
         self,
@@ -120,33 +110,13 @@ class SarosSegmenter(LightningModule):
         self.compile_network = compile_network
         self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
 
-    @property
-    def spec(self) -> InputSpec:
-        """What the network expects of its input."""
-        low, high = self.spacing_range_mm.tolist()
-        return InputSpec(
-            task=self.task,
-            context=self.context,
-            window=self.window,
-            spacing_range_mm=(low, high),
-            position=self.position,
-            slice_spacing_mm=self.slice_spacing_mm.item(),
-        )
-
-    def forward(self, images: Tensor, position: Tensor | None = None) -> Tensor:
-        """Return logits (B, classes, I, J) of images (B, C, I, J) in [-1, 1], any I and J.
-
-        The classes of all tasks one after another. ``position`` as of
-        :func:`training.position.with_position`, needed by a network that is told it.
-        """
-        return padded_forward(self.network, images, position if self.position else None)
-
     def on_fit_start(self) -> None:
         """Learn from the training cases what spacing they have and how rare each label is."""
         datamodule: SarosDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         refuse_thick_patches(datamodule.patch_size)
-        self.spacing_range_mm.copy_(torch.tensor(datamodule.in_plane_spacing_mm()))
-        self.slice_spacing_mm.fill_(datamodule.slice_spacing_mm())
+        slices = datamodule.stores["train"]
+        self.spacing_range_mm.copy_(torch.tensor(slices.in_plane_spacing_mm()))
+        self.slice_spacing_mm.fill_(slices.slice_spacing_mm())
         patches = datamodule.train_dataset()
         for task in self.tasks:
             weights = balanced_weights(patches.label_frequencies(task), self.class_balance)
@@ -210,57 +180,9 @@ class SarosSegmenter(LightningModule):
         affine = maps[self.tasks[0]].affine
         return Prediction(batch, {task: labels.array for task, labels in maps.items()}, affine)
 
-    def predict_maps(self, image: Volume) -> dict[Task, Volume]:
-        """Return each task's label map, see :func:`training.slicewise.predict_maps`."""
-        self.eval()
-        options = replace(self.options, batch_size=self.slices_per_pass)
-        return predict_maps([self.network], image, self.spec, options)
-
-    def predict_volume(self, image: Volume) -> Volume:
-        """Return the label map of a CT, of a joint network that of the body regions."""
-        return self.predict_maps(image)[self.tasks[0]]
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer, whose rate rises and falls once over the whole run."""
         return self.optimisation.configure(self.parameters(), self.trainer)
-
-    def save_pretrained(self, folder: Path, *, members: Sequence[str] = ()) -> None:
-        """Write safetensors and config.json that ``smp.from_pretrained(folder)`` reads as well.
-
-        ``members`` are folders inside it with the other networks of an ensemble.
-        """
-        config = {
-            "input": asdict(self.spec) | {"orientation": "RAS"},
-            "hyperparameters": dict(self.hparams) | {"encoder_weights": None},
-            "labels": {task: label_names(task) for task in self.tasks},
-            "prediction": {"mirror": self.options.mirror, "clean": self.options.clean},
-            "training": None if self.record is None else self.record.to_dict(),
-            "members": list(members),
-        }
-        write_pretrained(self.network, folder, config)
-
-    @classmethod
-    def from_pretrained(cls, name: str | Path) -> Self:
-        """Return the network that :meth:`save_pretrained` wrote, ready to predict.
-
-        Args:
-            name: Folder, or on the Hub ``user/name`` or ``user/name@revision``. Of an ensemble it
-                is the first network; :func:`training.ensemble.read_ensemble` returns all.
-
-        Raises:
-            UnreadableFileError: The folder does not hold such a network.
-            HubError: The Hub does not hand it out.
-        """
-        folder = model_folder(name)
-        network, config = read_pretrained(folder)
-        with refuse_other_versions(folder, config):
-            segmenter = cls(**config["hyperparameters"])
-            segmenter.spacing_range_mm.copy_(torch.tensor(config["input"]["spacing_range_mm"]))
-            segmenter.slice_spacing_mm.fill_(config["input"]["slice_spacing_mm"])
-            segmenter.options = PredictOptions(**config["prediction"])
-            segmenter.record = TrainingRecord.from_dict(config["training"])
-        segmenter.network = network.to(memory_format=torch.channels_last)
-        return segmenter.eval()
 
     def _labels(self, batch: CaseBatch) -> dict[Task, Tensor]:
         """Return each task's uint8 labels (N, I, J) of a case's slices, a few at a time."""

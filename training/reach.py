@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .ruler import Ruler
-from .surfaces import Bits, LabelSurfaces, SurfaceElements
+from .surface_elements import Bits, SurfaceElements
+from .surfaces import LabelSurfaces
 
 _FAR_MM = 1e6
 

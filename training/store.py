@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 from numpy.typing import NDArray
 
-from saros_hf.errors import UsageError
+from saros_hf.errors import MissingFileError, UsageError
+from saros_hf.folds import SplitName
 from saros_hf.labels import Task, num_classes
 from saros_hf.views import ColumnViews, small_columns
 
@@ -152,6 +154,29 @@ class SliceStore:
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         return order, place
+
+
+def split_store(
+    dataset: datasets.DatasetDict, split: SplitName, tasks: Sequence[Task], data_dir: Path
+) -> SliceStore:
+    """Return the slices of a split.
+
+    Each label map needs something to learn from; scores leave out what there is none of.
+
+    Raises:
+        MissingFileError: No case of the split has a label map, or in training one of several.
+    """
+    store = SliceStore(dataset[split], tasks) if split in dataset else None
+    found = [task for task in tasks if store is not None and store.holds(task)]
+    if store is not None and len(found) >= (len(tasks) if split == "train" else 1):
+        return store
+    missing = next(task for task in tasks if task not in found)
+    raise MissingFileError(
+        data_dir,
+        found=f"no {missing} annotation in the {split} split",
+        expected=f"at least one annotated case in {split}",
+        remedy="Add cases of its folds, or choose another --data.fold.",
+    )
 
 
 def _label_index(table: Any, task: Task) -> tuple[LabelIndex, ...]:  # noqa: ANN401 - Arrow

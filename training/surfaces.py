@@ -8,60 +8,16 @@ element's neighbour code, which stands for a length or area (:mod:`training.surf
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .ruler import Ruler
+from .surface_elements import CODES, Bits, SurfaceElements, elements_at, label_sets
 from .surface_tables import code_sizes, code_weights
 
 NO_LABEL = 255
 """What lies outside the array: it belongs to no label, not even to the background."""
-
-Bits: TypeAlias = NDArray[np.signedinteger]
-"""Sets of labels: bit l is set if label l is one of them."""
-
-_CODES = 256
-
-
-@dataclass(frozen=True, eq=False)
-class SurfaceElements:
-    """Some surface elements, each of one label.
-
-    Attributes:
-        shape: Of the map with its margin.
-        places: (N,) number of the corner that an element sits at, see :class:`LabelSurfaces`.
-        labels: (N,) its label.
-        codes: (N,) its neighbour code.
-    """
-
-    shape: tuple[int, ...]
-    places: NDArray[np.intp]
-    labels: NDArray[np.uint8]
-    codes: NDArray[np.uint8]
-
-    @property
-    def corners(self) -> NDArray[np.intp]:
-        """Return where each element is, (N, 3)."""
-        return np.stack(np.unravel_index(self.places, self.shape), 1)
-
-    def sizes(self, ruler: Ruler) -> NDArray[np.float64]:
-        """Return the length in mm or area in mm2 of each element."""
-        return code_sizes(ruler.spacing_mm)[self.codes]
-
-    def take(self, chosen: NDArray[np.intp]) -> "SurfaceElements":
-        """Return some of them."""
-        return SurfaceElements(
-            self.shape, self.places.take(chosen), self.labels.take(chosen), self.codes.take(chosen)
-        )
-
-    def count(self, num_classes: int) -> NDArray[np.intp]:
-        """Return how many there are of each label and code, (num_classes, 256)."""
-        kinds = self.labels.astype(np.int16) * np.int16(_CODES) + self.codes
-        counts = np.bincount(kinds, minlength=num_classes * _CODES)
-        return counts.reshape(num_classes, _CODES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +55,7 @@ class LabelSurfaces:
         """Return all elements, or those at some corners, or of the labels wanted at each."""
         places = np.flatnonzero(self.bits) if places is None else places
         wanted = self.bits.take(places) if wanted is None else wanted
-        return _elements(self.voxels, self.ruler, places, wanted)
+        return elements_at(self.voxels, self.ruler, places, wanted)
 
 
 def label_surfaces(
@@ -116,7 +72,7 @@ def label_surfaces(
     voxels = np.pad(labels, [(n, n) for n in ruler.margin], constant_values=NO_LABEL)
     sets = _sets(num_classes, skip_background=skip_background)
     bits = np.zeros(voxels.shape, sets.dtype)
-    counts = np.zeros((num_classes, _CODES), np.intp)
+    counts = np.zeros((num_classes, CODES), np.intp)
     layers, mixed = [], [np.zeros(0, np.intp)]
     for k, layer in _layers(labels, voxels, sets, ruler):
         bits[k].reshape(-1)[: layer.bits.size] = layer.bits
@@ -125,7 +81,7 @@ def label_surfaces(
         for code, faces in zip(_face_codes(ruler), layer.faces, strict=False):
             counts[:, code] += _occurrences(faces, sets[:num_classes])
     places = np.concatenate(mixed)
-    counts += _elements(voxels, ruler, places, bits.take(places)).count(num_classes)
+    counts += elements_at(voxels, ruler, places, bits.take(places)).count(num_classes)
     return LabelSurfaces(voxels, bits, tuple(layers), counts, ruler)
 
 
@@ -202,38 +158,6 @@ def _occurrences(found: Bits, sets: Bits) -> NDArray[np.intp]:
     return np.array(counts, np.intp)
 
 
-def _elements(
-    voxels: NDArray[np.uint8], ruler: Ruler, places: NDArray[np.intp], wanted: Bits
-) -> SurfaceElements:
-    """Return the elements of the labels wanted at each of some corners."""
-    sets = _sets_of(wanted.dtype)
-    around = _around(voxels.shape, ruler)
-    neighbours = [voxels.take(places + shift) for shift, _ in around]
-    found = []
-    for n, own in enumerate(neighbours):
-        # Each label of a corner is dealt with at the first of its voxels.
-        is_first = (sets.take(own) & wanted) != 0
-        for earlier in neighbours[:n]:
-            is_first &= own != earlier
-        at = np.flatnonzero(is_first)
-        label = own.take(at)
-        code = np.full(len(at), around[n][1], np.uint8)
-        for other, (_, weight) in zip(neighbours[n + 1 :], around[n + 1 :], strict=True):
-            code += (other.take(at) == label) * np.uint8(weight)
-        found.append((places.take(at), label, code))
-    return SurfaceElements(
-        voxels.shape, *(np.concatenate(parts) for parts in zip(*found, strict=True))
-    )
-
-
-def _around(shape: tuple[int, ...], ruler: Ruler) -> list[tuple[int, int]]:
-    """Return the steps from a corner to the voxels around it, and their weights in the code."""
-    steps = ruler.steps(shape)
-    offsets = product((0, 1), repeat=len(steps))
-    shifts = [sum(o * s for o, s in zip(offset, steps, strict=True)) for offset in offsets]
-    return list(zip(shifts, code_weights(len(ruler.axes)), strict=True))
-
-
 def _face_codes(ruler: Ruler) -> tuple[int, int]:
     """Return the code of an even square below another one, and of the one above."""
     weights = code_weights(len(ruler.axes))
@@ -244,15 +168,7 @@ def _face_codes(ruler: Ruler) -> tuple[int, int]:
 def _sets(num_classes: int, *, skip_background: bool) -> Bits:
     """Return the set of each label alone, empty for those that do not count."""
     kind = np.int16 if num_classes < 16 else np.int32 if num_classes < 32 else np.int64
-    sets = _sets_of(np.dtype(kind)).copy()
+    sets = label_sets(np.dtype(kind)).copy()
     sets[num_classes:] = 0
     sets[: int(skip_background)] = 0
-    return sets
-
-
-def _sets_of(kind: np.dtype[np.signedinteger]) -> Bits:
-    """Return the set of each label that has a bit besides the sign of this type."""
-    sets = np.zeros(_CODES, kind)
-    most = np.iinfo(kind).bits - 1
-    sets[:most] = np.left_shift(kind.type(1), np.arange(most, dtype=kind))
     return sets
