@@ -18,6 +18,7 @@ import accuracy_nnunet as peer
 import numpy as np
 import torch
 from lightning import Callback, Trainer
+from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 from saros_hf.case_files import find_cases
@@ -41,7 +42,7 @@ class Resident(SarosDataModule):
     def train_dataloader(self) -> Any:
         """Return many times the first batch, on the device already."""
         batch = next(iter(super().train_dataloader())).to(DEVICE)
-        return [batch] * 10_000
+        return DataLoader([batch] * 10_000, batch_size=None, collate_fn=lambda one: one)
 
 
 class StepTimes(Callback):
