@@ -59,6 +59,8 @@ def dataset_card(
     synthetic = [one["collection"] for one in sources] == [PHANTOM_COLLECTION]
     if synthetic:
         data["pretty_name"] = "Phantoms in SAROS's format"
+        data["annotations_creators"] = ["machine-generated"]
+        data["source_datasets"] = ["original"]
     environment = Environment(
         trim_blocks=True, lstrip_blocks=True, autoescape=False, undefined=StrictUndefined
     )

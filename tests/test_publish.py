@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import DatasetCard
 from mask_zip import write_members
 from public_series import write_mixed_folder
 
@@ -211,6 +212,9 @@ def test_a_phantom_is_known_by_its_voxels(phantoms: Path, tmp_path: Path, descri
     )
     assert sorted(ready.withheld) == ["case_001", *kept]
     assert "not the phantom" in ready.withheld["case_001"]
+    told = DatasetCard.load(ready.folder / "README.md").data
+    assert told.annotations_creators == ["machine-generated"]
+    assert (told.license, told.source_datasets) == ("cc-by-4.0", ["original"])
     rows = [
         row
         for path in (ready.folder / "volumes").iterdir()
