@@ -65,8 +65,8 @@ def main() -> None:
 
 def phantoms(folder: Path, cases: int) -> None:
     """Make the cases of which both learn and on which both are tested."""
+    from saros_hf.phantom.write_cohort import simulate
     from saros_hf.progress import progress_bar
-    from saros_hf.simulate import simulate
 
     with progress_bar("phantoms") as report:
         simulate(folder, cases=cases, seed=2024, size=512, progress=report)
@@ -79,7 +79,7 @@ def result_path(options: argparse.Namespace, system: str, minutes: float, seed: 
 
 def run(options: argparse.Namespace, system: str, minutes: float, seed: int) -> None:
     """Train one system, score it and keep the result."""
-    from saros_hf.case_files import find_cases
+    from saros_hf.cases.files import find_cases
     from saros_hf.folds import split_of
     from saros_hf.nifti import read_image, read_mask
     from saros_hf.volume import annotated_slices
@@ -117,11 +117,11 @@ def train_ours(
     import torch
     from lightning import Trainer, seed_everything
 
-    from training.averaging import PredictOptions
     from training.datamodule import SarosDataModule
-    from training.hardware import best_precision
+    from training.model.predict_volume import predict_maps
+    from training.model.test_time_averaging import PredictOptions
     from training.module import SarosSegmenter
-    from training.slicewise import predict_maps
+    from training.predict.devices import best_precision
 
     recipe = json.loads(path.read_text())
     seed_everything(seed, verbose=False)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from saros_hf.case_files import CaseFiles
+from saros_hf.cases.files import CaseFiles
 from saros_hf.labels import Task, label_names
 from saros_hf.nifti import read_image, read_mask, write_volume
 from saros_hf.volume import Volume, annotated_slices
@@ -149,7 +149,7 @@ def predict(predictor: Any, image: Volume, slices: list[int]) -> NDArray[np.uint
 
 def bf16_on_a_cpu(device: torch.device) -> torch.autocast:
     """Return a context of bfloat16 where a CPU is quicker with it; on a GPU nnU-Net has its own."""
-    from training.hardware import best_precision
+    from training.predict.devices import best_precision
 
     is_faster = device.type == "cpu" and best_precision() == "bf16-mixed"
     return torch.autocast("cpu", torch.bfloat16, enabled=is_faster)

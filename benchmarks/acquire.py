@@ -25,7 +25,7 @@ from saros_hf.phantom import phantom_cohort, phantom_scan
 
 # The tests' DICOM writer; tests are no package.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from dicom_files import write_slice
+from helpers.dicom_files import write_slice
 
 SPACINGS_MM = (0.7, 1.25, 2.5)
 

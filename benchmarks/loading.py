@@ -23,12 +23,12 @@ from datasets import packaged_modules
 
 import saros_hf
 from saros_hf import SliceViews
-from saros_hf.builder import Saros
-from saros_hf.case_table import TABLE_NAME, write_case_table
+from saros_hf.cases.table import TABLE_NAME, write_case_table
 from saros_hf.folds import FOLDS
+from saros_hf.load.builder import Saros
 from saros_hf.nifti import write_volume
 from saros_hf.phantom import phantom_cohort
-from saros_hf.simulate import simulate
+from saros_hf.phantom.write_cohort import simulate
 from saros_hf.volume import Volume
 
 datasets.disable_progress_bars()
@@ -60,7 +60,7 @@ def compare_opening(root: Path, cases: int, repeats: int) -> None:
             write_volume(folder / one.case_id / f"{task}.nii.gz", mask)
     write_case_table(folder / TABLE_NAME, cohort)
     # The same builder as `datasets` loads any packaged module: it lists every file first.
-    packaged_modules._PACKAGED_DATASETS_MODULES["naive"] = ("saros_hf.builder", "naive")
+    packaged_modules._PACKAGED_DATASETS_MODULES["naive"] = ("saros_hf.load.builder", "naive")
     ways: dict[str, Callable[[], object]] = {
         "naive load by name": lambda: datasets.load_dataset("naive", data_dir=str(folder)),
         "load by name": lambda: datasets.load_dataset("saros", data_dir=str(folder)),

@@ -51,9 +51,9 @@ def main() -> None:
 
 def prepare(folder: Path, size: int) -> None:
     """Write phantom cases, and truth and prediction of one as arrays, sparse and dense."""
-    from saros_hf.case_files import find_cases
+    from saros_hf.cases.files import find_cases
     from saros_hf.nifti import read_mask
-    from saros_hf.simulate import simulate
+    from saros_hf.phantom.write_cohort import simulate
 
     simulate(folder / "cases", cases=6, seed=3, size=size)
     every = [
@@ -244,10 +244,10 @@ def torchmetrics(folder: Path) -> str:
 
 def whole_split(folder: Path, count: int) -> None:
     """Time ``saros evaluate``, pictures included: the phantoms, each under several ids."""
-    from saros_hf.case_files import find_cases
-    from saros_hf.case_table import TABLE_NAME, write_case_table
+    from saros_hf.cases.files import find_cases
+    from saros_hf.cases.table import TABLE_NAME, write_case_table
     from saros_hf.nifti import read_mask, write_volume
-    from saros_hf.processors import usable_processors
+    from saros_hf.progress import usable_processors
     from saros_hf.volume import Volume
 
     found = find_cases(folder / "cases")

@@ -56,8 +56,8 @@ def prepare(folder: Path, cases: int) -> None:
     datasets.disable_progress_bars()
 
     import saros_hf
-    from saros_hf.case_files import find_cases
-    from saros_hf.simulate import simulate
+    from saros_hf.cases.files import find_cases
+    from saros_hf.phantom.write_cohort import simulate
 
     simulate(folder / "cases", cases=cases, seed=3, size=512)
     found = find_cases(folder / "cases")
@@ -234,8 +234,8 @@ def measure(name: str, size: tuple[int, ...], folder: Path, seconds: float) -> d
 
 def _import_all(name: str) -> None:
     """Import what a stream needs, so that its memory is not counted as the stream's."""
-    import training.patches
-    import training.store
+    import training.data.patch_batches
+    import training.data.slice_store
     import training.transforms  # noqa: F401
 
     if "nnU-Net" in name:

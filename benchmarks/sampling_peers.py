@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from saros_hf.case_files import CaseFiles, find_cases
+from saros_hf.cases.files import CaseFiles, find_cases
 from saros_hf.nifti import read_image, read_mask
 
 Stream: TypeAlias = Iterator[tuple[Any, Any]]
@@ -76,8 +76,8 @@ def bare(folder: Path, size: Size) -> Stream:
 
 def ours(folder: Path, size: Size, *, form: str = "int16", compress: bool = False) -> Stream:
     """The train loader's batches: as read, normalised, or augmented on the device (here the CPU)."""
-    from training.patches import PatchDataset
-    from training.store import SliceStore
+    from training.data.patch_batches import PatchDataset
+    from training.data.slice_store import SliceStore
     from training.transforms import (
         DEFAULT_WINDOW,
         Augmentation,

@@ -21,14 +21,14 @@ from lightning import Callback, Trainer
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from saros_hf.case_files import find_cases
+from saros_hf.cases.files import find_cases
 from saros_hf.nifti import read_image
 from saros_hf.volume import Volume
-from training.averaging import PredictOptions
 from training.datamodule import SarosDataModule
-from training.hardware import best_precision
+from training.model.predict_volume import predict_maps
+from training.model.test_time_averaging import PredictOptions
 from training.module import SarosSegmenter
-from training.slicewise import predict_maps
+from training.predict.devices import best_precision
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 BF16 = torch.autocast(DEVICE.type, torch.bfloat16, enabled=best_precision() == "bf16-mixed")

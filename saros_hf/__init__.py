@@ -3,8 +3,8 @@
 Importing this package makes ``datasets.load_dataset("saros", ...)`` work.
 """
 
-from .loading import load_dataset, register
-from .views import SliceView, SliceViews
+from .load.load_dataset import load_dataset, register
+from .load.views import SliceView, SliceViews
 
 register()
 

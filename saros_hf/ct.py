@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .archive.local import LocalFiles, open_source
+from .archive.local_files import LocalFiles, open_source
 from .dicom import DicomContents, find_series, read_series
 from .errors import DicomError, MissingFileError, UsageError
 from .nifti import read_image

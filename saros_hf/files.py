@@ -1,5 +1,6 @@
 """Write files whole or not at all."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -105,3 +106,15 @@ def remove_leftovers(folder: Path, *, older_than_s: float = _HOUR_S) -> None:
         with suppress(FileNotFoundError):
             if left.stat().st_mtime < time() - older_than_s:
                 shutil.rmtree(left)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def md5(path: Path) -> str:
+    """Return the MD5 of a file in hex: the archives' choice, it tells damage, not forgery."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -1,5 +1,6 @@
 """Progress bars for whatever takes longer than two seconds."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self, TypeAlias
@@ -75,3 +76,10 @@ class TransferBar:
         """Take bytes that need no transfer off the whole."""
         (task,) = self._progress.tasks
         self._progress.update(self._task, total=max((task.total or 0) - size_bytes, 0))
+
+
+def usable_processors() -> int:
+    """Return how many processors this process may run on, which can be fewer than there are."""
+    # macOS and Windows tie no process to some of its processors.
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

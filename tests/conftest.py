@@ -13,12 +13,12 @@ os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="saros-tests-")
 
 import pytest
 
-pytest.register_assert_rewrite("archive_world", "archives", "hub_client")
+pytest.register_assert_rewrite("helpers.archive_world", "helpers.archives", "helpers.hub_client")
 
-from archive_world import make_world
-from archives import Archives
+from helpers.archive_world import make_world
+from helpers.archives import Archives
 
-from saros_hf.simulate import simulate
+from saros_hf.phantom.write_cohort import simulate
 
 SIZE = 64
 

@@ -4,31 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import test_loading as bad
 import torch
-from case_folders import write_folder
+from helpers.bad_folders import BAD_FOLDERS, truncate
+from helpers.case_folders import write_folder
+from helpers.training_options import JOINT, TINY
 
 from saros_hf.labels import TASKS
 from saros_hf.nifti import read_image, read_mask
 from training.cli import main
 from training.module import SarosSegmenter
 
-TINY = [
-    "--data.patch_size=[32,32]",
-    "--data.patches_per_epoch=4",
-    "--data.batch_size=2",
-    "--data.num_workers=0",
-    "--trainer.accelerator=cpu",
-    "--trainer.devices=1",
-    "--trainer.strategy=auto",
-    "--model.compile_network=false",
-    "--trainer.precision=32-true",
-    "--trainer.max_epochs=1",
-    "--trainer.enable_progress_bar=false",
-    "--trainer.enable_model_summary=false",
-]
 SIZES = ("small", "base", "large")
-JOINT = ["--config=joint", "--config=small"]
 
 
 @pytest.fixture
@@ -173,12 +159,12 @@ def _one_line(err: str) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize(("spoil", "kind", "message"), bad.BAD_FOLDERS)
+@pytest.mark.parametrize(("spoil", "kind", "message"), BAD_FOLDERS)
 def test_bad_data_end_fit_with_one_line(
     run: Callable[..., tuple[int, str, str]],
     tmp_path: Path,
     spoil: Callable[[Path], None],
-    kind: type,  # noqa: ARG001 - the table is shared with test_loading
+    kind: type,  # noqa: ARG001 - the table is shared with test_load_dataset
     message: str,
 ) -> None:
     folder = write_folder(tmp_path / "data")
@@ -223,7 +209,7 @@ def test_a_truncated_case_is_told_of_and_passed_over(
     run: Callable[..., tuple[int, str, str]], model: Path, tmp_path: Path
 ) -> None:
     folder = write_folder(tmp_path / "data")
-    bad._truncate(folder)
+    truncate(folder)
     code, _, err = run("predict", "--model", model, folder, tmp_path / "out")
     assert code == 1
     assert "case_001/image.nii.gz: found a file that breaks off" in _one_line(err)

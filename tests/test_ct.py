@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_files import OTHER_UID, SERIES_UID, good_series, zipped
+from helpers.dicom_files import OTHER_UID, SERIES_UID, good_series, zipped
 
 from saros_hf.ct import read_ct
 from saros_hf.errors import DicomError, MissingFileError, SarosError, UsageError

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from case_folders import write_folder
+from helpers.case_folders import write_folder
 
 from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.volume import annotated_slices
-from training.cases import CaseBatch, CaseDataset
+from training.data.case_batches import CaseBatch, CaseDataset
+from training.data.patch_batches import refuse_thick_patches
 from training.datamodule import SarosDataModule
-from training.patches import refuse_thick_patches
 from training.transforms import Augmentation
 
 

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hub_rules import card_errors
+from helpers.hub_rules import card_errors
 
-from saros_hf.case_files import find_cases
+from saros_hf.cases.files import find_cases
 from saros_hf.errors import UsageError
 from saros_hf.labels import BodyRegion
 from saros_hf.nifti import read_image, read_mask
 from saros_hf.volume import Volume
 from training.demo import MOST_STEPS, PROTOCOLS, REPO_ID, DemoSettings, _affordable_steps, run_demo
-from training.evaluation import score_case
-from training.evaluation_folder import read_evaluation
+from training.evaluate.result_folder import read_evaluation
+from training.evaluate.score_case import score_case
+from training.evaluate.scores import case_mean, read_metrics
 from training.module import SarosSegmenter
-from training.publish import read_networks, write_model_folder
-from training.scores import case_mean, read_metrics
+from training.publish.model_folder import read_networks, write_model_folder
 
 SETTINGS = DemoSettings(seed=5, cases=12, size=64, steps=6, batch_size=4, patch_size=32)
 

@@ -22,8 +22,8 @@ from training.functional import (
     surface_dice_per_class,
     volume_difference_per_class,
 )
-from training.label_maps import LabelMap
-from training.protocols import SurfaceProtocol
+from training.surfaces.label_maps import LabelMap
+from training.surfaces.protocol_names import SurfaceProtocol
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
 

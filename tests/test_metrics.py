@@ -13,10 +13,10 @@ from torch import Tensor, distributed, multiprocessing
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
-from training.cases import CaseBatch
+from training.data.case_batches import CaseBatch
 from training.functional import dice_per_class, surface_dice_per_class
 from training.metrics import NormalizedSurfaceDice, SparseDice
-from training.stage_scores import StageScores
+from training.model.epoch_scores import StageScores
 
 Case = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 SPACING = (1.0, 1.5, 5.0)

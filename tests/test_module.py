@@ -11,9 +11,9 @@ from torch._dynamo.utils import counters
 
 from saros_hf.errors import UnreadableFileError
 from saros_hf.nifti import read_image
+from training.data.patch_batches import PatchBatch
 from training.datamodule import SarosDataModule
 from training.module import SarosSegmenter
-from training.patches import PatchBatch
 
 OPTIONS = {"decoder_channels": (16, 16, 8, 8, 8)}
 

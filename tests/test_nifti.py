@@ -7,14 +7,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its users write it
-from case_folders import LPS
+from helpers.case_folders import LPS
 from numpy.typing import NDArray
 
-from saros_hf.errors import (
-    MissingFileError,
-    UnknownLabelError,
-    UnreadableFileError,
-)
+from saros_hf.errors import MissingFileError, UnknownLabelError, UnreadableFileError
 from saros_hf.nifti import (
     read_grid,
     read_image,

@@ -4,29 +4,11 @@ import numpy as np
 import pytest
 import torch
 import torchio as tio
-from case_folders import sparse_mask
+from helpers.samplers import SHAPE, places, sampler, subject
 from scipy import stats
 from torch.utils.data import DataLoader, Dataset
 
 from saros_hf.errors import UsageError
-from training.samplers import AnnotatedPatchSampler
-
-SHAPE = (12, 10, 20)
-ANNOTATED = [3, 8, 14]
-
-
-def subject(mask: np.ndarray | None = None) -> tio.Subject:
-    mask = sparse_mask(SHAPE, ANNOTATED) if mask is None else mask
-    image = np.indices(mask.shape)[2].astype(np.float32)
-    affine = np.diag([2.0, 2.0, 5.0, 1.0])
-    return tio.Subject(
-        image=tio.ScalarImage(tensor=torch.from_numpy(image)[None], affine=affine),
-        mask=tio.LabelMap(tensor=torch.from_numpy(mask)[None], affine=affine),
-    )
-
-
-def sampler(size: tuple[int, int, int], seed: int = 0, **options: object) -> AnnotatedPatchSampler:
-    return AnnotatedPatchSampler(size, seed=seed, **options)
 
 
 @pytest.mark.parametrize("size", [(4, 4, 1), (5, 3, 4), (32, 32, 32)])
@@ -75,10 +57,6 @@ def test_a_patch_knows_where_it_came_from() -> None:
         k = first[2]
         expected = [value if 0 <= value < 20 else -1024 for value in (k, k + 1)]
         assert patch["image"].data[0].amax(dim=(0, 1)).tolist() == expected
-
-
-def places(one: AnnotatedPatchSampler, count: int = 10) -> list[list[int]]:
-    return [patch[tio.LOCATION].tolist() for patch in one(subject(), count)]
 
 
 def test_the_same_seed_draws_the_same_patches() -> None:

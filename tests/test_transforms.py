@@ -3,13 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from patch_batches import WINDOW, only, ramps, smooth_batch
+from helpers.patch_batches import WINDOW, only, ramps, smooth_batch
 from scipy import ndimage, stats
 from torch.nn import functional
 
 from saros_hf.errors import UsageError
 from saros_hf.labels import MIRRORED_PARTS, BodyPart
-from training.patches import PatchBatch
+from training.data.patch_batches import PatchBatch
 from training.transforms import (
     Augmentation,
     BatchedAugmentation,

@@ -9,9 +9,10 @@ from pathlib import Path
 from saros_hf.cli import add_commands
 from saros_hf.errors import saros_cause
 
-from .evaluate_command import add_evaluate
-from .predict_command import add_predict_options
-from .publish_command import add_publish_model
+from .evaluate.command import add_evaluate
+from .fit.command import add_cross_validate, run_cross_validate
+from .predict.command import add_predict_options
+from .publish.command import add_publish_model
 
 _LIGHTNING_VERBS = {
     "fit": "train a network",
@@ -44,7 +45,7 @@ def _run(arguments: list[str]) -> int:
         _run_lightning(arguments)
         return 0
     options, rest = _parser().parse_known_args(arguments)
-    if rest and options.run is not _cross_validate:
+    if rest and options.run is not run_cross_validate:
         _parser().parse_args(arguments)  # refuses them
     options.rest = rest
     code: int = options.run(options)
@@ -52,7 +53,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _run_lightning(arguments: list[str]) -> None:
-    from .lightning_cli import run, with_shipped_configs
+    from .fit.lightning_cli import run, with_shipped_configs
 
     resolved = with_shipped_configs(arguments)
     if arguments == sys.argv[1:]:
@@ -108,33 +109,12 @@ def _parser() -> argparse.ArgumentParser:
     add_commands(commands)
     add_evaluate(commands)
     add_publish_model(commands)
-    _add_cross_validate(commands)
+    add_cross_validate(commands)
     for verb, what in _LIGHTNING_VERBS.items():
         command = commands.add_parser(verb, help=f"{what} (options: saros {verb} --help)")
         if verb == "predict":
             add_predict_options(command)
     return parser
-
-
-def _add_cross_validate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    run = commands.add_parser(
-        "cross-validate",
-        help="train on each of the five folds, go on where a stop left off",
-        description="All other options are those of saros fit. Start it again after any "
-        "interruption: finished folds are kept, the one that was cut off goes on.",
-    )
-    run.add_argument(
-        "--out", metavar="DIR", type=Path, default=Path("runs"), help="folder for the run"
-    )
-    run.add_argument("--push_to_hub", metavar="REPO", help="publish all folds as one, user/model")
-    run.add_argument(
-        "--export.private",
-        choices=("true", "false"),
-        default="false",
-        dest="private",
-        help="whether it is visible to you alone (default false)",
-    )
-    run.set_defaults(run=_cross_validate)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -144,25 +124,4 @@ def _demo(options: argparse.Namespace) -> int:
     if options.steps is not None:
         settings = replace(settings, steps=options.steps)
     run_demo(options.out, settings)
-    return 0
-
-
-def _cross_validate(options: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table
-
-    from saros_hf.hub import Destination, check_destination
-
-    from .cross_validation import cross_validate, publish_folds
-
-    repo, private = options.push_to_hub, options.private == "true"
-    to = None if repo is None else Destination(repo, "model", private)
-    if to is not None:
-        check_destination(to)
-    table = Table("fold", "best validation Dice", "epoch", title=str(options.out))
-    for result in cross_validate(options.out, options.rest):
-        table.add_row(str(result.fold), f"{result.dice:.3f}", str(result.epoch))
-    Console().print(table)
-    if to is not None:
-        print(publish_folds(options.out, to))
     return 0

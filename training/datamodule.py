@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast, get_args
 
 import torch
 from datasets import DatasetDict
@@ -13,19 +13,18 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset
 
 import saros_hf
-from saros_hf.case_files import find_cases
+from saros_hf.cases.files import find_cases
 from saros_hf.errors import UsageError
 from saros_hf.folds import SplitName, split_of
 from saros_hf.labels import Task
 
-from .cases import CaseBatch, CaseDataset
-from .data_options import refuse_bad_options
-from .interruption import leave_signals_to_parent
-from .loaders import EpochSampler, ResumableLoader, ShareSampler
-from .memory import warn_if_larger_than_memory
-from .patches import PatchBatch, PatchDataset, PatchSize
-from .spec import TaskChoice, tasks_of
-from .store import SliceStore, split_store
+from .data.case_batches import CaseBatch, CaseDataset
+from .data.label_weights import refuse_bad_task_weights
+from .data.loaders import EpochSampler, ResumableLoader, ShareSampler, leave_signals_to_parent
+from .data.memory import warn_if_larger_than_memory
+from .data.patch_batches import PatchBatch, PatchDataset, PatchSize
+from .data.slice_store import SliceStore, split_store
+from .data.tasks import TaskChoice, tasks_of
 from .transforms import (
     DEFAULT_WINDOW,
     Augmentation,
@@ -34,6 +33,7 @@ from .transforms import (
     PerPatchAugmentation,
     Window,
     normalise_hu,
+    refuse_bad_window,
 )
 
 
@@ -246,3 +246,40 @@ class SarosDataModule(LightningDataModule):
 
 def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - items are batches already
     return batch
+
+
+class DataOptions(Protocol):
+    """The options of :class:`training.datamodule.SarosDataModule` that can be wrong by themselves."""
+
+    task: TaskChoice
+    context: int
+    patch_size: PatchSize
+    batch_size: int
+    window: Window
+    augment_on: Literal["device", "workers"]
+    label_weights: dict[Task, list[float]] | None
+    num_workers: int
+
+
+def refuse_bad_options(options: DataOptions) -> None:
+    """Raise unless all options can be used.
+
+    Raises:
+        UsageError: Names the first that cannot.
+    """
+    size = options.patch_size
+    tasks = get_args(TaskChoice)
+    legal = {
+        "task": (options.task in tasks, " or ".join(tasks)),
+        "patch_size": (len(size) in (2, 3) and min(size) > 0, "2 or 3 numbers from 1 on"),
+        "context": (len(size) == 2 or not options.context, "0 with a patch_size of 3 numbers"),
+        "batch_size": (options.batch_size > 0, "1 or more"),
+        "num_workers": (options.num_workers >= 0, "0 or more"),
+        "augment_on": (options.augment_on in ("device", "workers"), "device or workers"),
+    }
+    for option, (is_legal, expected) in legal.items():
+        if not is_legal:
+            found, remedy = str(getattr(options, option)), "Choose one of them."
+            raise UsageError(f"--data.{option}", found=found, expected=expected, remedy=remedy)
+    refuse_bad_window(options.window)
+    refuse_bad_task_weights(options.label_weights, tasks_of(options.task))

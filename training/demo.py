@@ -10,29 +10,29 @@ import torch
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
-from rich.console import Console
 
-from saros_hf.case_files import CaseFiles, find_cases
+from saros_hf.cases.files import CaseFiles, find_cases
+from saros_hf.console import say, show
 from saros_hf.folds import split_of
 from saros_hf.labels import Task
 from saros_hf.nifti import read_image, read_mask
+from saros_hf.phantom.write_cohort import simulate
 from saros_hf.progress import progress_bar
-from saros_hf.simulate import simulate
 
 from .datamodule import SarosDataModule
-from .evaluation import score_case
-from .evaluation_folder import Evaluated, write_evaluated
-from .example import Example, median_case
-from .hardware import best_precision
-from .inference import predict_cases
-from .jobs import SUFFIX
+from .evaluate.example_case import Example, median_case
+from .evaluate.report import Picture, Report, case_picture, read_epochs, write_report
+from .evaluate.result_folder import EvaluationResult, write_evaluated
+from .evaluate.score_case import score_case
+from .evaluate.score_table import screen_table, text_rows
+from .evaluate.scores import Score
+from .evaluate.summary import dice_and_nsd
 from .module import SarosSegmenter
-from .protocols import SurfaceProtocol
-from .publish import write_model_folder
-from .report import Picture, Report, case_picture, read_epochs, write_report
-from .score_table import screen_table, text_rows
-from .scores import Score
-from .summary import dice_and_nsd
+from .predict.devices import best_precision
+from .predict.inputs import SUFFIX
+from .predict.write_maps import predict_cases
+from .publish.model_folder import write_model_folder
+from .surfaces.protocol_names import SurfaceProtocol
 
 TASK: Task = "body-regions"
 PROTOCOLS: tuple[SurfaceProtocol, ...] = ("slice", "published")
@@ -73,7 +73,6 @@ def run_demo(folder: Path, settings: DemoSettings) -> None:
         UsageError: ``folder`` holds the cases of a demo with other settings.
     """
     _quiet()
-    console = Console()
     seed_everything(settings.seed, verbose=False)
     data = _phantoms(folder, settings)
     if settings.steps is None:
@@ -85,13 +84,13 @@ def run_demo(folder: Path, settings: DemoSettings) -> None:
     scores = _score(folder, test)
     pictures = _pictures(folder, test)
     example = _example(test, scores, pictures)
-    evaluated = Evaluated(TASK, "test", 1, synthetic=True, scores=scores, example=example)
+    evaluated = EvaluationResult(TASK, "test", 1, synthetic=True, scores=scores, example=example)
     write_evaluated(folder, evaluated)
     write_model_folder(folder / "model", [segmenter], [evaluated], repo_id=REPO_ID)
     _write_report(folder, list(pictures.values()), scores, log, settings)
     title = "Test split (synthetic phantoms)"
-    console.print(screen_table(text_rows(scores, TASK), title=title, beside_paper=False))
-    console.print(f"Report: {folder / 'report.html'}   Model: {folder / 'model'}")
+    show(screen_table(text_rows(scores, TASK), title=title, beside_paper=False))
+    say(f"Report: {folder / 'report.html'}   Model: {folder / 'model'}")
 
 
 def _phantoms(folder: Path, settings: DemoSettings) -> Path:

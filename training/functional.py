@@ -15,9 +15,10 @@ from torch import Tensor
 from saros_hf.errors import UsageError
 from saros_hf.labels import IGNORE_INDEX
 
-from .label_maps import LabelMap, as_labels, comparable, refuse_spacing, required_slices
-from .protocols import SurfaceProtocol, both_surfaces, ruler_of
-from .reach import nearest_mm, out_of_reach
+from .surfaces.distances import nearest_mm, out_of_reach
+from .surfaces.label_maps import LabelMap, as_labels, comparable, refuse_spacing, required_slices
+from .surfaces.protocol_names import SurfaceProtocol
+from .surfaces.protocols import both_surfaces, ruler_of
 
 
 def confusion_matrix(pred: LabelMap, target: LabelMap, *, num_classes: int = 14) -> Tensor:

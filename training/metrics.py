@@ -9,8 +9,8 @@ from torch.nn import Module
 from torchmetrics import Metric
 
 from .functional import dice_per_class, surface_dice_per_class
-from .label_maps import LabelMap
-from .protocols import SurfaceProtocol
+from .surfaces.label_maps import LabelMap
+from .surfaces.protocol_names import SurfaceProtocol
 
 _STEPS = 2.0**40
 """Scores are rounded to multiples of 1 / _STEPS, whose float64 sums have no rounding error up to

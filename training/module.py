@@ -13,16 +13,17 @@ from torch import Tensor
 from saros_hf.labels import Task, num_classes
 from saros_hf.nifti import read_image
 
-from .cases import CaseBatch
+from .data.case_batches import CaseBatch
+from .data.patch_batches import PatchBatch, refuse_thick_patches
+from .data.tasks import TaskChoice, tasks_of
 from .datamodule import SarosDataModule
 from .losses import SparseSegmentationLoss, balanced_weights
-from .network import SarosNetwork
-from .patches import PatchBatch, refuse_thick_patches
-from .record import TrainingRecord, record_of, validation_dice
-from .schedule import Decay, Optimisation, OptimizerName
-from .slicewise import Prediction
-from .spec import TaskChoice, tasks_of
-from .stage_scores import StageScores, by_task, of
+from .model.epoch_scores import StageScores, by_task, module_for
+from .model.network import SarosNetwork
+from .model.optimizer import Decay, Optimisation, OptimizerName
+from .model.predict_volume import Prediction
+from .model.run_record import record_of, validation_dice
+from .model.training_record import TrainingRecord
 from .transforms import DEFAULT_WINDOW, Window
 
 _RECORD = "saros_training"
@@ -48,7 +49,7 @@ class SarosSegmenter(SarosNetwork):
         learning_rate: Peak of the schedule.
         momentum: Of SGD.
         weight_decay: Decoupled with AdamW, in the gradient with SGD.
-        warmup: Share of the run in which the rate rises, see :func:`training.schedule.rate_at`.
+        warmup: Share of the run in which the rate rises, see :func:`training.model.optimizer.rate_at`.
         decay: How it falls afterwards.
         compile_network: Train through ``torch.compile``: minutes to start, faster on a GPU.
         slices_per_pass: Slices at once in validation and prediction.
@@ -120,7 +121,7 @@ class SarosSegmenter(SarosNetwork):
         patches = datamodule.train_dataset()
         for task in self.tasks:
             weights = balanced_weights(patches.label_frequencies(task), self.class_balance)
-            of(self.losses, task).class_weights = weights.to(self.device)
+            module_for(self.losses, task).class_weights = weights.to(self.device)
         self.record = record_of(self.trainer, datamodule)
         if self.compile_network:
             self._compiled = torch.compile(self.forward)
@@ -153,7 +154,10 @@ class SarosSegmenter(SarosNetwork):
     def loss(self, logits: Tensor, masks: dict[Task, Tensor]) -> Tensor:
         """Return the loss, added up over tasks, of logits (B, classes, I, J) and their truth."""
         shares = self.spec.by_task(logits)
-        terms = [of(self.losses, task)(share, masks[task].long()) for task, share in shares.items()]
+        terms = [
+            module_for(self.losses, task)(share, masks[task].long())
+            for task, share in shares.items()
+        ]
         return torch.stack(terms).sum()
 
     def validation_step(self, batch: CaseBatch, batch_idx: int) -> Mapping[str, Tensor]:  # noqa: ARG002

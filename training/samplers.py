@@ -15,8 +15,8 @@ from torchio.data.sampler.sampler import RandomSampler
 from saros_hf.errors import UsageError
 from saros_hf.labels import IGNORE_INDEX
 
-from .label_weights import refuse_bad_weights
-from .windows import AIR_HU, copy_window
+from .data.crop import AIR_HU, copy_window
+from .data.label_weights import refuse_bad_weights
 
 
 class AnnotatedPatchSampler(RandomSampler):

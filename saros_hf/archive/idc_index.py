@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..cases import License
+from ..cases.licenses import License
 from ..errors import MissingFileError, UnreadableFileError, UsageError
 from .series import RemoteSeries
 

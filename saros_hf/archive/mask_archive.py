@@ -14,7 +14,7 @@ from zipfile import ZipFile, ZipInfo
 from ..errors import MissingFileError, UnreadableFileError
 from ..files import write_atomically
 from ..labels import TASKS, Task
-from .exchange import public_url
+from .http_request import public_url
 from .remote_file import RemoteFile
 from .retry import Patience
 from .unzip import file_members, open_zip, refuse_unsafe

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from threading import Event
 
 from ..errors import TransferError, TransientError
-from .exchange import Exchange, RangeError
+from .http_request import Exchange, RangeError
 from .retry import Patience, with_retries
 
 _BLOCK_BYTES = 256 << 10

@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol
 
-from ..cases import License
+from ..cases.licenses import License
 
 
 @dataclass(frozen=True)

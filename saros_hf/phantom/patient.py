@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..cases import Case, Sex
+from ..cases.case import Case, Sex
 from .seeds import generator
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..cases import AnatomicRegion, Case
+from ..cases.case import AnatomicRegion, Case
 from .canvas import STANDARD_HEIGHT_MM
 from .patient import Patient
 from .seeds import generator

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cases import Case
+from ..cases.case import Case
 from ..volume import Volume
 from .annotate import choose_slices, sparse
 from .body import paint_body

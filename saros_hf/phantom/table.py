@@ -3,7 +3,8 @@
 import uuid
 from dataclasses import replace
 
-from ..cases import PHANTOM_COLLECTION, AnatomicRegion, Case, Sex
+from ..cases.case import AnatomicRegion, Case, Sex
+from ..cases.licenses import PHANTOM_COLLECTION
 from ..folds import Fold
 
 _REGIONS: tuple[AnatomicRegion, ...] = ("abdomen", "thorax", "wholebody")

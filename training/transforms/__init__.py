@@ -1,17 +1,11 @@
 """Hounsfield window, and the augmentation of patches that hold 255, in two forms that agree."""
 
+from ..hu_window import DEFAULT_WINDOW, Window, normalise_hu, refuse_bad_window, to_hu
+from .augmentation import Augmentation
 from .batched import BatchedAugmentation
-from .draws import Augmentation
+from .mirror import swap_labels
+from .normalisation import Normalisation
 from .per_patch import PerPatchAugmentation
-from .window import (
-    DEFAULT_WINDOW,
-    Normalisation,
-    Window,
-    normalise_hu,
-    refuse_bad_window,
-    swap_labels,
-    to_hu,
-)
 
 __all__ = [
     "DEFAULT_WINDOW",

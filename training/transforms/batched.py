@@ -9,11 +9,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from saros_hf.labels import IGNORE_INDEX
-from training.patches import PatchBatch
-from training.windows import AIR_HU
 
-from .draws import CONTROL_POINTS, MARGIN, Augmentation, Draws
-from .window import Window, mirror_labels, normalise_hu, refuse_bad_window
+from ..data.crop import AIR_HU
+from ..data.patch_batches import PatchBatch
+from ..hu_window import Window, normalise_hu, refuse_bad_window
+from .augmentation import CONTROL_POINTS, MARGIN, Augmentation, Draws
+from .mirror import mirror_labels
 
 
 class BatchedAugmentation:

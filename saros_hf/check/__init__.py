@@ -1,0 +1,3 @@
+"""Check a folder of cases against its table and the paper: ``saros verify``."""
+
+__all__: list[str] = []

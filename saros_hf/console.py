@@ -1,0 +1,33 @@
+"""What commands write to the terminal: lines, tables and warnings."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Subparsers", "say", "show", "warn"]
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What a folder's ``command.py`` adds its command to."""
+
+
+def say(line: str) -> None:
+    """Write a line to standard output, unwrapped and without markup."""
+    sys.stdout.write(f"{line}\n")
+
+
+def show(table: "Table") -> None:
+    """Write a table to standard output: as wide as it needs to be unless that is a terminal."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=400)
+    console.print(table)
+
+
+def warn(line: str) -> None:
+    """Write a line to standard error."""
+    sys.stderr.write(f"saros: {line}\n")

@@ -1,0 +1,3 @@
+"""Client of the Hugging Face Hub."""
+
+__all__: list[str] = []

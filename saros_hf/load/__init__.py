@@ -1,0 +1,3 @@
+"""``load_dataset("saros")``: the ``datasets`` builder, its rows and fast views on them."""
+
+__all__: list[str] = []

@@ -1,0 +1,118 @@
+"""Faults of the machine, and of whoever runs the command: what is said, and that nothing is lost or half written."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, sleep
+
+import numpy as np
+import pytest
+from helpers.archive_world import CASE_IDS, finished, leftovers
+from helpers.archives import MASKS, Archives
+from helpers.s3_server import FORBIDDEN, Hang
+
+from saros_hf.acquire.workspace import WORK_NAME
+
+EVER = 12
+
+
+def test_disk_full(archives: Archives, small_disk: Path) -> None:
+    archives.folder = small_disk / "saros"
+    outcomes = archives.download("idc")
+    reasons = {one.reason for one in outcomes if one.status == "failed"}
+    assert any("No space left on device" in reason for reason in reasons)
+    assert set(finished(archives.folder)) < set(CASE_IDS)
+    assert leftovers(archives.folder) == []
+    (small_disk / "ballast").unlink()
+    archives.recover("idc")
+
+
+RUN = """
+import signal, sys
+from training.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+main(["download", *sys.argv[1:]])
+"""
+
+
+def start(archives: Archives) -> "subprocess.Popen[str]":
+    """Run the command in a process group of its own, as a terminal does."""
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, *archives.arguments()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_any_moment(archives: Archives, seed: int) -> None:
+    archives.s3.delay_s = 0.1
+    process = start(archives)
+    wait_until(lambda: bool(archives.s3.requests))
+    sleep(float(np.random.default_rng(seed).uniform(0, 1.0)))
+    process.kill()
+    process.communicate()
+    finished(archives.folder)
+    assert leftovers(archives.folder) == []
+    archives.s3.delay_s = 0
+    archives.recover("idc")
+
+
+def test_interrupted(archives: Archives) -> None:
+    archives.s3.fail("2.dcm", *[Hang()] * EVER)
+    process = start(archives)
+    wait_until(lambda: any(one.endswith("2.dcm") for one in archives.s3.requests))
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.rstrip().endswith("saros: interrupted. Run the same command again: it goes on.")
+    assert "Traceback" not in errors
+    assert leftovers(archives.folder) == []
+    archives.s3.faults.clear()
+    archives.recover("idc")
+
+
+def test_two_runs_on_one_folder(archives: Archives) -> None:
+    archives.s3.delay_s = 0.02
+    runs = [start(archives), start(archives)]
+    ended = [run.communicate(timeout=60) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], ended
+    assert finished(archives.folder) == list(CASE_IDS)
+    assert not (archives.folder / WORK_NAME).exists()
+    assert len(archives.web.asked(MASKS)) == 1
+    # Each slice was fetched by one of the two.
+    fetched = [one for one in archives.s3.fetched() if not one.startswith("HEAD")]
+    assert sorted(fetched) == sorted(set(fetched))
+
+
+def test_command_line_lists_what_failed(archives: Archives) -> None:
+    uid = archives.world.cases[1].series_instance_uid
+    archives.s3.fail(f"{uid}/2.dcm", *[FORBIDDEN] * EVER)
+    process = start(archives)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "2 written, 1 failed" in output
+    assert "case_001" in output
+    assert "AccessDenied" in output
+    assert "Traceback" not in errors
+    header, row = (archives.folder / "failures.csv").read_text().splitlines()
+    assert header == "case_id,series_instance_uid,reason"
+    assert row.startswith(f"case_001,{uid},")
+    archives.s3.faults.clear()
+    process = start(archives)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "1 written, 2 there already" in output
+    assert not (archives.folder / "failures.csv").exists()
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = monotonic() + 60
+    while not happened():
+        assert monotonic() < deadline
+        sleep(0.01)

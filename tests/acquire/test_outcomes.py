@@ -1,0 +1,37 @@
+from pathlib import Path
+
+from saros_hf.acquire.outcomes import Outcome, write_failures
+
+
+def outcome(number: int, reason: str = "") -> Outcome:
+    status = "failed" if reason else "written"
+    return Outcome(f"1.{number}", f"case_{number:03d}", status, None, reason)
+
+
+def lines(folder: Path) -> list[str]:
+    return (folder / "failures.csv").read_text().splitlines()
+
+
+def test_failures_of_series_that_a_run_does_not_touch_stay(tmp_path: Path) -> None:
+    first = [outcome(1, "HTTP 503"), outcome(2, 'a "gap", of 4 mm'), outcome(3)]
+    assert write_failures(tmp_path, first) == tmp_path / "failures.csv"
+    assert lines(tmp_path) == [
+        "case_id,series_instance_uid,reason",
+        "case_001,1.1,HTTP 503",
+        'case_002,1.2,"a ""gap"", of 4 mm"',
+    ]
+    assert write_failures(tmp_path, [outcome(1)]) is None
+    assert lines(tmp_path)[1:] == ['case_002,1.2,"a ""gap"", of 4 mm"']
+    assert write_failures(tmp_path, [outcome(2, "again")]) == tmp_path / "failures.csv"
+    assert lines(tmp_path)[1:] == ["case_002,1.2,again"]
+    assert write_failures(tmp_path, [outcome(2)]) is None
+    assert not (tmp_path / "failures.csv").exists()
+
+
+def test_damaged_files_of_no_known_series_are_told_once(tmp_path: Path) -> None:
+    lost = Outcome("", "", "failed", None, "1.dcm: cut short")
+    write_failures(tmp_path, [lost])
+    write_failures(tmp_path, [lost, outcome(1, "HTTP 503")])
+    assert lines(tmp_path)[1:] == [",,1.dcm: cut short", "case_001,1.1,HTTP 503"]
+    write_failures(tmp_path, [outcome(1)])
+    assert not (tmp_path / "failures.csv").exists()

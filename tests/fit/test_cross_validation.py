@@ -1,0 +1,115 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.hub_client import run_saros
+from helpers.hub_server import Hub
+from helpers.model_folders import network
+
+from training.fit.cross_validation import FoldError, cross_validate
+from training.fit.resume import alone_in
+from training.predict.ensemble import read_ensemble
+from training.publish.model_folder import write_model_folder
+
+TINY = [
+    *("--config", "body-regions", "--config", "small", "--data.patch_size", "[32,32]"),
+    *("--data.patches_per_epoch", "4", "--data.batch_size", "2", "--trainer.accelerator", "cpu"),
+    *("--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false"),
+    *("--trainer.enable_model_summary", "false"),
+]
+
+
+def finished(folder: Path, fold: int) -> None:
+    """Leave what a finished fold leaves."""
+    write_model_folder(folder / "model", [network(fold, fold=fold)], [], repo_id="user/model")
+    log = folder / "log" / "version_0"
+    log.mkdir(parents=True)
+    (log / "metrics.csv").write_text(f"epoch,val_dice\n0,0.{fold}\n1,\n2,0.1\n")
+
+
+def test_five_folds_and_what_a_stop_leaves(phantoms: Path, cache: Path, tmp_path: Path) -> None:
+    place = ["--data.data_dir", str(phantoms), "--data.cache_dir", str(cache)]
+    out = tmp_path / "run"
+    for fold in (1, 2, 3, 4):
+        finished(out / f"fold_{fold}", fold)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("fold_*/model/config.json")}
+    results = cross_validate(out, [*TINY, *place, "--push_to_hub", "user/model"])
+    assert [one.fold for one in results] == [1, 2, 3, 4, 5]
+    assert [one.dice for one in results[:4]] == [0.1, 0.2, 0.3, 0.4]
+    assert 0 <= results[4].dice <= 1
+    assert [one.epoch for one in results] == [0] * 5
+    assert all(path.stat().st_mtime_ns == then for path, then in before.items())
+    assert len(read_ensemble([out]).networks) == 5
+    log = out / "fold_5" / "log" / "version_0"
+    assert list(log.glob("pictures/*.png"))
+    # No fold is published by itself: they would replace one another.
+    assert "push_to_hub: null" in (log / "config.yaml").read_text()
+    with (log / "metrics.csv").open() as file:
+        assert any(row.get("val_dice") for row in csv.DictReader(file))
+    # A fold without its whole model goes on from last.ckpt, the others are left alone.
+    times = {path: path.stat().st_mtime_ns for path in out.glob("fold_*/model/config.json")}
+    (out / "fold_5" / "model" / "model.safetensors").unlink()
+    cross_validate(out, [*TINY, *place, "--trainer.max_epochs", "2"])
+    changed = [p for p, then in times.items() if p.stat().st_mtime_ns != then]
+    assert changed == [out / "fold_5" / "model" / "config.json"]
+    resumed = out / "fold_5" / "log" / "version_1" / "metrics.csv"
+    with resumed.open() as file:
+        assert {row["epoch"] for row in csv.DictReader(file)} == {"1"}
+
+
+def test_all_folds_are_published_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for fold in (1, 2, 3, 4, 5):
+        finished(tmp_path / "run" / f"fold_{fold}", fold)
+    monkeypatch.chdir(tmp_path)
+    with Hub() as hub:
+        ran = run_saros(
+            hub,
+            tmp_path / "home",
+            *("cross-validate", "--out", "run"),
+            *("--push_to_hub", "user/model", "--export.private=true"),
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.endswith(f"{hub.url}/user/model\n")
+        assert hub.requests.count("POST /api/repos/create") == 1
+        assert hub.repositories["models/user/model"].private
+        files = hub.files("models/user/model")
+    assert {path.partition("/")[0] for path in files if path.startswith("fold_")} == {
+        *("fold_2", "fold_3", "fold_4", "fold_5")
+    }
+
+
+def test_a_fold_that_fails_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FoldError, match=r"fold_1: found exit code 1 of training"):
+        cross_validate(tmp_path / "run", [*TINY, "--data.data_dir", str(tmp_path / "absent")])
+
+
+def test_an_interrupt_of_the_five_folds_leaves_a_checkpoint_and_no_process(
+    phantoms: Path, cache: Path, tmp_path: Path
+) -> None:
+    command = [
+        *(sys.executable, "-m", "training", "cross-validate", *TINY, "--out", str(tmp_path)),
+        *("--data.data_dir", str(phantoms), "--data.cache_dir", str(cache)),
+        *("--data.patches_per_epoch", "100000", "--trainer.log_every_n_steps", "1"),
+        *("--data.num_workers", "1"),
+    ]
+    folder = tmp_path / "fold_1"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        log = folder / "log" / "version_0" / "metrics.csv"
+        while not (log.is_file() and log.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        os.kill(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    told = [line for line in err.decode().splitlines() if line.startswith("saros: ")]
+    assert ["Go on with" in told[0], "Run the same command again" in told[1]] == [True, True]
+    assert [path.name for path in folder.glob("*.ckpt")] == ["last.ckpt"]
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] > 0
+    with alone_in(folder):  # nobody trains there any more
+        pass

@@ -1,0 +1,135 @@
+"""What two real gloo processes do together: three cases to validate, one to test and predict."""
+
+import json
+import os
+import pickle
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.samplers import places, sampler
+from lightning import Trainer, seed_everything
+from torch import multiprocessing
+
+from saros_hf.cases.files import find_cases
+from saros_hf.cases.table import TABLE_NAME, write_case_table
+from saros_hf.folds import Fold
+from training.data.case_batches import CaseBatch
+from training.datamodule import SarosDataModule
+from training.module import SarosSegmenter
+
+RANKS = 2
+FOLDS: tuple[Fold, ...] = ("fold-2", "fold-1", "fold-1", "fold-1", "test")
+
+
+class Recorder(SarosSegmenter):
+    """A network that has learned nothing and remembers which cases it is given."""
+
+    def __init__(self) -> None:
+        super().__init__(options={"decoder_channels": (16, 16, 8, 8, 8)})
+        self.seen: dict[str, list[str]] = {"val": [], "test": [], "predict": []}
+
+    def validation_step(self, batch: CaseBatch, batch_idx: int) -> Any:  # noqa: ANN401
+        self._remember("val", batch)
+        return super().validation_step(batch, batch_idx)
+
+    def test_step(self, batch: CaseBatch, batch_idx: int) -> None:
+        self._remember("test", batch)
+        super().test_step(batch, batch_idx)
+
+    def predict_step(self, batch: str, batch_idx: int) -> None:  # noqa: ARG002
+        self.seen["predict"].append(Path(batch).parent.name)
+
+    def _remember(self, stage: str, batch: CaseBatch) -> None:
+        if batch.counted:
+            self.seen[stage].append(batch.case_id)
+
+
+def score(folder: Path, devices: int) -> dict[str, Any]:
+    """Validate, test and predict; return which cases this process was given, and the scores."""
+    torch.set_num_threads(1)
+    seed_everything(3, verbose=False)
+    network = Recorder()
+    datamodule = SarosDataModule(folder / "data", cache_dir=folder / "cache")
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
+        logger=False,
+        default_root_dir=folder / f"log{devices}",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    (val,) = trainer.validate(network, datamodule=datamodule, verbose=False)
+    (test,) = trainer.test(network, datamodule=datamodule, verbose=False)
+    trainer.predict(network, datamodule=datamodule, return_predictions=False)
+    return {"seen": network.seen, "scores": val | test}
+
+
+def _as_rank(rank: int, port: int, folder: Path) -> None:
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(RANKS),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+    }
+    told = score(folder, RANKS)
+    one = sampler((4, 4, 1))
+    told["places"] = places(one)
+    one.set_epoch(0)
+    (folder / f"{rank}.pickle").write_bytes(pickle.dumps(one))  # as a spawned worker gets it
+    (folder / f"{rank}.json").write_text(json.dumps(told))
+
+
+@pytest.fixture(scope="module")
+def folder(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five phantoms, shared out among the folds as above."""
+    folder = tmp_path_factory.mktemp("ranks")
+    (folder / "data").mkdir()
+    cases = [files.case for files in find_cases(phantoms)][: len(FOLDS)]
+    for case in cases:
+        (folder / "data" / case.case_id).symlink_to(phantoms / case.case_id)
+    dealt = [replace(case, fold=fold) for case, fold in zip(cases, FOLDS, strict=True)]
+    write_case_table(folder / "data" / TABLE_NAME, dealt)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told(folder: Path) -> list[dict[str, Any]]:
+    """What each rank says."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(_as_rank, (port, folder), nprocs=RANKS)
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(RANKS)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [("val", [1, 2, 3]), ("test", [4]), ("predict", [4])],
+)
+def test_every_case_is_seen_once_by_one_rank(
+    told: list[dict[str, Any]], stage: str, expected: list[int]
+) -> None:
+    """Lightning shares out what it takes for a whole dataset: the shares must not be cut again."""
+    seen = sorted(case_id for one in told for case_id in one["seen"][stage])
+    assert seen == [f"case_{n:03}" for n in expected]
+
+
+def test_scores_are_those_of_one_process(told: list[dict[str, Any]], folder: Path) -> None:
+    alone = score(folder, 1)["scores"]
+    assert {"val_dice", "test_dice", "test_nsd"} <= alone.keys()
+    for one in told:
+        assert one["scores"] == pytest.approx(alone, abs=1e-6)
+
+
+def test_no_two_ranks_share_a_stream(told: list[dict[str, Any]], folder: Path) -> None:
+    """Nor do their workers: where they are spawned they have no process group to ask."""
+    drawn = [one["places"] for one in told]
+    assert drawn[0] != drawn[1]
+    for rank in range(RANKS):
+        assert places(pickle.loads((folder / f"{rank}.pickle").read_bytes())) == drawn[rank]

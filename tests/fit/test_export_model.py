@@ -1,0 +1,107 @@
+"""``saros fit --push_to_hub``: rank zero publishes, and no trouble with the Hub costs a run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from helpers.hub_client import hub_environment
+from helpers.hub_server import Hub
+from helpers.model_folders import network, record, write_checkpoint
+from huggingface_hub import ModelCard
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from training.fit.export_model import ModelExporter
+from training.module import SarosSegmenter
+
+FIT = (
+    *("--config", "joint", "--config", "small", "--trainer.max_epochs=1"),
+    *("--trainer.accelerator=cpu", "--data.patch_size=[32,32]", "--data.batch_size=2"),
+    *("--data.patches_per_epoch=4", "--trainer.enable_progress_bar=false"),
+)
+
+
+def fit(
+    hub: Hub | None, data: Path, cache: Path, folder: Path, *more: str, token: str
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "training", "fit", *FIT, *more]
+    command += [f"--data.data_dir={data}", f"--data.cache_dir={cache}"]
+    environment = hub_environment(hub, folder / "home", token)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_two_processes_train_as_one_job_and_publish_once(
+    phantoms: Path, cache: Path, tmp_path: Path
+) -> None:
+    """Real gloo processes, uneven shares of validation cases."""
+    with Hub() as hub:
+        ran = fit(
+            hub,
+            phantoms,
+            cache,
+            tmp_path,
+            *("--push_to_hub=user/model", "--trainer.devices=2", "--trainer.strategy=ddp"),
+            token="hf_test",
+        )
+        assert ran.returncode == 0, ran.stderr[-3000:]
+        assert "All distributed processes registered. Starting with 2 processes" in ran.stderr
+        assert hub.requests.count("POST /api/repos/create") == 1
+        files = hub.files("models/user/model")
+    model = tmp_path / "runs" / "fold_1" / "model"
+    for name in ("README.md", "config.json", "model.safetensors"):
+        assert files[name] == (model / name).read_bytes()
+    told = json.loads(files["config.json"])["_saros"]["training"]
+    assert told["licenses"].keys() == {"synthetic"}
+    assert told["settings"]["devices"] == 2
+    card = ModelCard(files["README.md"].decode())
+    assert card.data.eval_results[0].dataset_split == "validation"
+    assert card.data.eval_results[0].metric_value == pytest.approx(
+        told["validation"]["average"], abs=1e-4
+    )
+    assert SarosSegmenter.from_pretrained(model).record is not None
+
+
+def test_a_run_is_never_lost(phantoms: Path, cache: Path, tmp_path: Path) -> None:
+    ran = fit(None, phantoms, cache, tmp_path, "--push_to_hub=user/model", token="hf_test")
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert "tried again when training is over" in ran.stderr
+    assert "found no answer from" in ran.stderr
+    assert "/runs/fold_1/best.ckpt user/model" in ran.stderr
+    assert "hf_test" not in ran.stdout + ran.stderr
+    SarosSegmenter.from_pretrained(tmp_path / "runs" / "fold_1" / "model")
+
+
+def test_whatever_is_wrong_with_the_export_is_a_warning(tmp_path: Path) -> None:
+    best = tmp_path / "best.ckpt"
+    write_checkpoint(best, network())
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / ".DS_Store").write_text("the system's")
+    checkpoint = ModelCheckpoint(monitor="val_dice")
+    checkpoint.best_model_path = str(best)
+    trainer = SimpleNamespace(is_global_zero=True, checkpoint_callbacks=[checkpoint])
+    ModelExporter().on_fit_end(trainer, network())
+    SarosSegmenter.from_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    with pytest.warns(UserWarning, match=rf"notes.txt: found.*saros publish-model {best} user/mod"):
+        ModelExporter().on_fit_end(trainer, network())
+    best.write_bytes(b"no checkpoint")
+    with pytest.warns(UserWarning, match="no checkpoint of this package"):
+        ModelExporter().on_fit_end(trainer, network())
+
+
+def test_weights_that_may_not_leave_are_told_at_the_start() -> None:
+    restricted = network()
+    restricted.record = record(1, NIH_controlled_access=1)
+    trainer = SimpleNamespace(is_global_zero=True)
+    with pytest.warns(UserWarning, match="NIH controlled access.*will not be published by itself"):
+        ModelExporter("user/model").on_train_start(trainer, restricted)

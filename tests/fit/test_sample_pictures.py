@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lightning import Trainer
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from training.datamodule import SarosDataModule
+from training.fit.sample_pictures import SamplePictures
+from training.module import SarosSegmenter
+
+
+@pytest.fixture(scope="module")
+def log(phantoms: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that a short run with pictures of every second epoch left."""
+    folder = tmp_path_factory.mktemp("log")
+    data = SarosDataModule(
+        phantoms,
+        task="joint",
+        patch_size=(32, 32),
+        patches_per_epoch=4,
+        batch_size=2,
+        cache_dir=cache,
+    )
+    trainer = Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        logger=[CSVLogger(folder, name="csv"), TensorBoardLogger(folder, name="", version="tb")],
+        callbacks=[SamplePictures(every_n_epochs=2)],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    options = {"decoder_channels": (16, 16, 8, 8, 8)}
+    trainer.fit(SarosSegmenter("joint", options=options), datamodule=data)
+    return folder
+
+
+def test_pictures_lie_beside_the_log(log: Path) -> None:
+    pictures = sorted((log / "csv" / "version_0" / "pictures").iterdir())
+    assert [path.name for path in pictures] == [
+        *("body-parts_epoch_0000.png", "body-parts_epoch_0002.png"),
+        *("body-regions_epoch_0000.png", "body-regions_epoch_0002.png"),
+    ]
+    for path in pictures:
+        assert np.asarray(Image.open(path).convert("RGB")).std() > 10  # something is drawn
+
+
+def test_tensorboard_has_them_too(log: Path) -> None:
+    events = EventAccumulator(str(log / "tb"))
+    events.Reload()
+    tags = events.Tags()["images"]
+    assert {tag.split("/")[0] for tag in tags} == {"body-regions", "body-parts"}
+    assert [one.step for one in events.Images(tags[0])] == [2, 6]

@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from lightning import LightningModule, Trainer
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
+
+from saros_hf.errors import UsageError
+from training.model.optimizer import Decay, Optimisation, OptimizerName, rate_at
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.9), st.sampled_from(["cosine", "poly"]))
+def test_the_rate_rises_once_then_falls(
+    one: float, other: float, warmup: float, decay: Decay
+) -> None:
+    early, late = sorted((one, other))
+    first, second = (rate_at(p, warmup=warmup, decay=decay) for p in (early, late))
+    assert 0 <= first <= 1
+    if late <= warmup:
+        assert first <= second
+    if early >= warmup:
+        assert first >= second - 1e-12
+
+
+class Line(LightningModule):
+    """Learns nothing, notes the rate of each step."""
+
+    def __init__(self, optimizer: OptimizerName, decay: Decay) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.optimisation = Optimisation(optimizer, 0.5, 1e-4, 0.2, decay)
+        self.rates: list[float] = []
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:  # noqa: ARG002
+        group = self.trainer.optimizers[0].param_groups[0]
+        self.rates.append(group["lr"])
+        return self.layer(batch).sum()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        return self.optimisation.configure(self.parameters(), self.trainer)
+
+
+def fit(line: Line, folder: Path, **options: object) -> None:
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        default_root_dir=folder,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        **options,
+    )
+    trainer.fit(line, DataLoader(torch.zeros(9, 1)))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("decay", ["cosine", "poly"])
+def test_a_run_by_steps_ends_where_the_rate_does(
+    optimizer: OptimizerName, decay: Decay, tmp_path: Path
+) -> None:
+    line = Line(optimizer, decay)
+    fit(line, tmp_path, max_epochs=1)
+    # Nine steps at (n + 1) / 10 of the run, the first two of them on the way up.
+    expected = [0.5 * rate_at((n + 1) / 10, warmup=0.2, decay=decay) for n in range(9)]
+    assert line.rates == pytest.approx(expected)
+    assert line.rates[1] == max(line.rates) == 0.5
+
+
+def test_accumulated_batches_count_as_one_step(tmp_path: Path) -> None:
+    line = Line("adamw", "cosine")
+    fit(line, tmp_path, max_epochs=1, accumulate_grad_batches=3)
+    assert line.rates[:3] == [line.rates[0]] * 3
+    assert len(set(line.rates)) == 3
+
+
+def test_a_run_by_time_ends_where_the_rate_does(tmp_path: Path) -> None:
+    line = Line("adamw", "cosine")
+    fit(line, tmp_path, max_epochs=-1, max_time={"seconds": 2})
+    assert max(line.rates) == pytest.approx(0.5, rel=0.02)
+    assert line.rates[-1] < 0.02
+    assert line.rates[len(line.rates) // 2] == pytest.approx(
+        0.5 * rate_at(0.5, warmup=0.2, decay="cosine"), rel=0.25
+    )
+
+
+def test_a_run_without_an_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--trainer.max_epochs: found -1.*--trainer.max_time"):
+        fit(Line("adamw", "cosine"), tmp_path, max_epochs=-1)
+
+
+def test_a_checkpoint_goes_on_with_the_rate_given_now() -> None:
+    """Half way down the cosine, with a tenth of the rate and another weight decay."""
+    parameters = [torch.zeros(1, requires_grad=True)]
+    before = torch.optim.SGD(parameters, lr=0.5)
+    schedule = LambdaLR(before, lambda step: 1.0 if step == 0 else 0.5)
+    before.step()
+    schedule.step()
+    checkpoint = {
+        "optimizer_states": [before.state_dict()],
+        "lr_schedulers": [schedule.state_dict()],
+    }
+    Optimisation("sgd", 0.05, 3e-4, 0.2, "cosine").take_over(checkpoint)
+    after = torch.optim.SGD(parameters, lr=1.0)
+    resumed = LambdaLR(after, lambda step: 0.25 if step else 1.0)
+    after.load_state_dict(checkpoint["optimizer_states"][0])
+    resumed.load_state_dict(checkpoint["lr_schedulers"][0])
+    assert after.param_groups[0]["lr"] == pytest.approx(0.025)
+    assert after.param_groups[0]["weight_decay"] == 3e-4
+    after.step()
+    resumed.step()
+    assert after.param_groups[0]["lr"] == pytest.approx(0.0125)

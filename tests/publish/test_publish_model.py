@@ -1,0 +1,108 @@
+"""The folder that ``saros publish-model`` writes, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers.model_folders import evaluated, network, record
+
+from saros_hf.errors import MissingFileError, RightsError, UnreadableFileError, UsageError
+from saros_hf.files import files_in
+from training.cli import main
+from training.evaluate.result_folder import EvaluationResult, write_evaluated
+from training.publish.model_folder import read_networks, refuse_controlled, write_model_folder
+
+
+def test_what_lies_in_the_folder_may_be_published_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``publish-model hub/user/model user/model`` writes where it reads."""
+    folder = tmp_path / "hub" / "user" / "model"
+    write_model_folder(folder, [network(1), network(2, fold=2)], [], repo_id="user/model")
+    before = {name: (folder / name).read_bytes() for name in files_in(folder)}
+    write_evaluated(tmp_path / "seen", evaluated(split="train"))
+    monkeypatch.chdir(tmp_path)
+    command = ["publish-model", "hub/user/model", "user/model", "--dry-run"]
+    with pytest.raises(SystemExit):
+        main([*command, "--evaluation", "seen"])
+    assert {name: (folder / name).read_bytes() for name in files_in(folder)} == before
+    main([*command, "--mirror"])
+    after = {name: (folder / name).read_bytes() for name in files_in(folder)}
+    assert after.keys() == before.keys()
+    for name in ("model.safetensors", "fold_2/model.safetensors"):
+        assert after[name] == before[name]
+    assert json.loads(after["config.json"])["_saros"]["prediction"]["mirror"]
+
+
+def test_one_of_each(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"found 2 networks of fold_3, expected one of each fold"):
+        write_model_folder(
+            tmp_path, [network(1), network(2, fold=3), network(3, fold=3)], [], repo_id="user/model"
+        )
+    with pytest.raises(UsageError, match=r"found 2 evaluations of body-regions"):
+        write_model_folder(tmp_path, [network()], [evaluated(), evaluated()], repo_id="user/model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_dry_run_with_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network().save_pretrained(tmp_path / "model")
+    main(
+        [
+            *("publish-model", str(tmp_path / "model"), "user/model", "--dry-run"),
+            *("--out", str(tmp_path / "out")),
+        ]
+    )
+    shown = capsys.readouterr().out
+    assert "The card has no scores: add --evaluation DIR" in shown
+    assert "Nothing was uploaded" in shown
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_scores_of_training_cases_are_refused(tmp_path: Path) -> None:
+    def write(*evaluations: EvaluationResult, folds: tuple[int, ...] = (1,)) -> None:
+        networks = [network(fold, fold) for fold in folds]
+        write_model_folder(tmp_path / "out", networks, evaluations, repo_id="user/model")
+
+    write(evaluated(split="test"), folds=(1, 2))
+    write(evaluated(split="validation", fold=1))
+    for seen, folds in (
+        (evaluated(split="train"), (1,)),
+        (evaluated(split="all"), (1,)),
+        (evaluated(split="validation", fold=2), (1,)),
+        (evaluated(split="validation", fold=1), (1, 2)),
+    ):
+        with pytest.raises(UsageError, match="expected cases that no network was trained on"):
+            write(seen, folds=folds)
+    with pytest.raises(UsageError, match="found scores of body-parts"):
+        write(evaluated("body-parts"))
+
+
+def test_weights_from_controlled_access_stay_by_default(tmp_path: Path) -> None:
+    restricted = network()
+    restricted.record = record(1, **{"CC_BY_3.0": 3, "NIH_controlled_access": 1})
+    restricted.save_pretrained(tmp_path / "model")
+    networks = read_networks(tmp_path / "model")
+    with pytest.raises(RightsError, match=r"NIH controlled access.*--i-may-publish"):
+        refuse_controlled(networks, allowed=False)
+    refuse_controlled(networks, allowed=True)
+    networks[0].record = None
+    with pytest.raises(RightsError, match="licence is not known"):
+        refuse_controlled(networks, allowed=False)
+
+
+def test_other_files_are_not_published(tmp_path: Path) -> None:
+    write_model_folder(tmp_path / "out", [network()], [], repo_id="user/model")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"notes.txt: found a file that this command did not"):
+        write_model_folder(tmp_path / "out", [network()], [], repo_id="user/model")
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+
+
+def test_what_is_no_network(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="expected a checkpoint"):
+        read_networks(tmp_path / "best.ckpt")
+    (tmp_path / "other.ckpt").write_bytes(b"no zip")
+    with pytest.raises(UnreadableFileError, match="no checkpoint of this package"):
+        read_networks(tmp_path / "other.ckpt")
+    with pytest.raises(MissingFileError, match="found no model"):
+        read_networks(tmp_path)

@@ -1,0 +1,16 @@
+import os
+
+import pytest
+
+from saros_hf.progress import usable_processors
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_only_processors_that_the_process_may_run_on_count() -> None:
+    allowed = os.sched_getaffinity(0)
+    assert usable_processors() == len(allowed)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert usable_processors() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)

@@ -1,0 +1,3 @@
+"""Annotated slices, patch centres, batches and loaders behind ``datamodule`` and ``samplers``."""
+
+__all__: list[str] = []

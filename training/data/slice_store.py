@@ -1,0 +1,192 @@
+"""Annotated slices as views on the dataset's own Arrow file, and where in them each label is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+from numpy.typing import NDArray
+
+from saros_hf.errors import MissingFileError, UsageError
+from saros_hf.folds import SplitName
+from saros_hf.labels import Task, num_classes
+from saros_hf.load.views import ColumnViews, small_columns
+
+_PREFIX: dict[Task, str] = {"body-regions": "region", "body-parts": "part"}
+
+_COLUMNS = [
+    *("case_id", "collection", "license", "spacing_mm", "position_mm", "position_fraction"),
+    *(f"{prefix}_{name}" for prefix in _PREFIX.values() for name in ("labels", "boxes")),
+]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelIndex:
+    """Which slices hold a label, and where.
+
+    Attributes:
+        rows: (N,) rows of the store.
+        boxes: (N, 4) the smallest box (i, j, i end, j end) around the label in each.
+    """
+
+    rows: NDArray[np.intp]
+    boxes: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a CT is from, and the licence of its pixels."""
+
+    case_id: str
+    collection: str
+    license: str
+
+
+class SliceStore:
+    """The rows of a ``slices`` dataset at the speed of memory.
+
+    ``datasets`` maps its Arrow file into memory, so that opening costs nothing per slice but the
+    index, and worker processes share the pages.
+
+    Args:
+        dataset: A split of ``load_dataset("saros", "slices")``, packed (``compress=True``) or not,
+            also a selection of its rows.
+        tasks: Which label maps are wanted; a slice counts as annotated if it has one of them.
+    """
+
+    def __init__(self, dataset: datasets.Dataset, tasks: Sequence[Task]) -> None:
+        self.tasks = tuple(tasks)
+        table = small_columns(dataset, _COLUMNS)
+        self._case_ids = table.column("case_id").to_numpy()
+        self._sources = table.select(["case_id", "collection", "license"])
+        self._heights_mm = table.column("position_mm").to_numpy()
+        shares = table.column("position_fraction").to_numpy()
+        self.positions = np.stack([self._heights_mm, shares], axis=1).astype(np.float32)
+        """(N, 2) height of every row above its scan's lowest slice in mm, and as a share."""
+        self._spacings = np.array(table.column("spacing_mm").to_pylist()).reshape(-1, 3)
+        self.index = {task: _label_index(table, task) for task in self.tasks}
+        """For each task, the :class:`LabelIndex` of every label id."""
+        found = [one.rows for labels in self.index.values() for one in labels]
+        self.annotated: NDArray[np.intp] = np.unique(np.concatenate(found))
+        """The rows that are annotated, in order."""
+        self._is_annotated = np.zeros(len(dataset), bool)
+        self._is_annotated[self.annotated] = True
+        self._images = ColumnViews(dataset, "image")
+        self._masks = {task: ColumnViews(dataset, task.replace("-", "_")) for task in self.tasks}
+
+    def __len__(self) -> int:
+        """Return the number of annotated slices."""
+        return len(self.annotated)
+
+    def holds(self, task: Task) -> bool:
+        """Return whether any slice has a label map of a task."""
+        return any(one.rows.size for one in self.index[task])
+
+    def is_annotated(self, row: int) -> bool:
+        """Return whether a row has one of the label maps."""
+        return bool(self._is_annotated[row])
+
+    def image(self, row: int) -> NDArray[np.int16]:
+        """Return Hounsfield units (C, I, J), the slice in the middle of its neighbours."""
+        return self._images[row]
+
+    def mask(self, task: Task, row: int) -> NDArray[np.uint8]:
+        """Return labels (I, J), all 255 where there is no map of the task."""
+        return self._masks[task][row]
+
+    def spacing_mm(self, row: int) -> tuple[float, float, float]:
+        """Return the distance of voxels along i, j and k."""
+        si, sj, sk = self._spacings[row].tolist()
+        return si, sj, sk
+
+    def in_plane_spacing_mm(self) -> tuple[float, float]:
+        """Return the smallest and largest in-plane spacing among the annotated slices."""
+        spacings = self._spacings[self.annotated, :2]
+        return float(spacings.min()), float(spacings.max())
+
+    def slice_spacing_mm(self) -> float:
+        """Return the distance of neighbouring slices, the median over the annotated ones."""
+        return float(np.median(self._spacings[self.annotated, 2]))
+
+    def sources(self) -> list[Source]:
+        """Return where each annotated case is from."""
+        rows = self._sources.take(self.annotated).to_pylist()
+        return [Source(**row) for row in {row["case_id"]: row for row in rows}.values()]
+
+    def cases(self) -> dict[str, NDArray[np.intp]]:
+        """Return the annotated rows of each case, from foot to head."""
+        rows = self.annotated[np.argsort(self._heights_mm[self.annotated], kind="stable")]
+        case_ids = self._case_ids[rows]
+        return {case_id: rows[case_ids == case_id] for case_id in dict.fromkeys(case_ids.tolist())}
+
+    def neighbours(self, row: int, offsets: range) -> list[int | None]:
+        """Return the rows so many slices above ``row``, ``None`` beyond the ends of the scan.
+
+        Raises:
+            UsageError: The dataset leaves out slices that nobody annotated.
+        """
+        order, place = self._stack
+        start = int(place[row])
+        found: list[int | None] = []
+        for offset in offsets:
+            at = start + offset
+            inside = 0 <= at < len(order) and self._case_ids[order[at]] == self._case_ids[row]
+            found.append(int(order[at]) if inside else None)
+        return found
+
+    @cached_property
+    def _stack(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The rows case by case from foot to head, and the place of every row among them."""
+        order = np.lexsort((self._heights_mm, self._case_ids))
+        steps = np.diff(self._heights_mm[order])
+        same_case = self._case_ids[order][1:] == self._case_ids[order][:-1]
+        expected = self._spacings[order][1:, 2]
+        if not np.allclose(steps[same_case], expected[same_case], rtol=0.01):
+            raise UsageError(
+                "patch_size",
+                found="three dimensions, and slices left out between the annotated ones",
+                expected="every slice of each case",
+                remedy='Load them: load_dataset("saros", "slices", unannotated=True).',
+            )
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        return order, place
+
+
+def split_store(
+    dataset: datasets.DatasetDict, split: SplitName, tasks: Sequence[Task], data_dir: Path
+) -> SliceStore:
+    """Return the slices of a split.
+
+    Each label map needs something to learn from; scores leave out what there is none of.
+
+    Raises:
+        MissingFileError: No case of the split has a label map, or in training one of several.
+    """
+    store = SliceStore(dataset[split], tasks) if split in dataset else None
+    found = [task for task in tasks if store is not None and store.holds(task)]
+    if store is not None and len(found) >= (len(tasks) if split == "train" else 1):
+        return store
+    missing = next(task for task in tasks if task not in found)
+    raise MissingFileError(
+        data_dir,
+        found=f"no {missing} annotation in the {split} split",
+        expected=f"at least one annotated case in {split}",
+        remedy="Add cases of its folds, or choose another --data.fold.",
+    )
+
+
+def _label_index(table: Any, task: Task) -> tuple[LabelIndex, ...]:  # noqa: ANN401 - Arrow
+    labels, boxes = (
+        table.column(f"{_PREFIX[task]}_{name}").combine_chunks() for name in ("labels", "boxes")
+    )
+    label_of = labels.flatten().to_numpy()
+    row_of = np.repeat(np.arange(len(labels)), labels.value_lengths().to_numpy())
+    box_of = boxes.flatten().flatten().to_numpy().reshape(-1, 4).astype(np.int32)
+    return tuple(
+        LabelIndex(rows=row_of[label_of == label], boxes=box_of[label_of == label])
+        for label in range(num_classes(task))
+    )

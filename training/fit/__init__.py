@@ -1,0 +1,3 @@
+"""Train networks: ``saros fit``, ``validate``, ``test`` and ``cross-validate``."""
+
+__all__: list[str] = []

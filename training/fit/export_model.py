@@ -1,0 +1,78 @@
+"""Leaves the best network of a run as a folder that loads back, and puts it on the Hub."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_warn
+
+from saros_hf.hub.client import Destination, check_destination
+
+from ..module import SarosSegmenter
+from ..publish.model_folder import (
+    push_model,
+    read_networks,
+    refuse_controlled,
+    refuse_other_task,
+    write_model_folder,
+)
+
+MODEL_FOLDER = "model"
+
+
+class ModelExporter(Callback):
+    """At the end of a fit, writes ``model`` beside the best checkpoint; publishes it if told to.
+
+    On rank zero only. Whatever goes wrong is a warning: the run is on disk, and
+    ``saros publish-model`` sends it later.
+
+    Args:
+        push_to_hub: ``user/model``; nothing is published if ``None``.
+        private: Make the repository visible to its owner alone.
+    """
+
+    def __init__(self, push_to_hub: str | None = None, private: bool = False) -> None:
+        self.to = None if push_to_hub is None else Destination(push_to_hub, "model", private)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say at once what would stop the upload hours later."""
+        if self.to is None or not trainer.is_global_zero:
+            return
+        with _warned("Mend it meanwhile: it is tried again when training is over."):
+            check_destination(self.to)
+            if isinstance(pl_module, SarosSegmenter):
+                refuse_other_task(self.to, pl_module.tasks)
+        with _warned("The run goes on, but will not be published by itself."):
+            if isinstance(pl_module, SarosSegmenter):
+                refuse_controlled([pl_module], allowed=False)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Write the network with the best validation score, and publish it."""
+        if not trainer.is_global_zero:
+            return
+        name = "user/model" if self.to is None else self.to.repo_id
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.monitor:
+                best = Path(callback.best_model_path)
+                if best.is_file():  # else nothing was validated
+                    with _warned(f"The network is in {best}: saros publish-model {best} {name}"):
+                        self._export(best, name)
+
+    def _export(self, checkpoint: Path, name: str) -> None:
+        folder = checkpoint.parent / MODEL_FOLDER
+        networks = read_networks(checkpoint)
+        files = write_model_folder(folder, networks, [], repo_id=name)
+        if self.to is not None:
+            refuse_controlled(networks, allowed=False)
+            push_model(folder, files, self.to)
+
+
+@contextmanager
+def _warned(remedy: str) -> Iterator[None]:
+    """Turn an error into a warning: a run is worth more."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        rank_zero_warn(f"not published: {error} ({remedy})")

@@ -1,0 +1,108 @@
+"""A network with what it expects of its input: it labels CTs, and is kept on disk and the Hub."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Self
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from saros_hf.labels import Task, label_names
+from saros_hf.volume import Volume
+
+from ..data.tasks import TaskChoice
+from ..transforms import Window
+from .input_spec import InputSpec
+from .predict_volume import predict_maps
+from .pretrained import model_folder, read_pretrained, refuse_other_versions, write_pretrained
+from .test_time_averaging import PredictOptions, padded_forward
+from .training_record import TrainingRecord
+
+
+class SarosNetwork(LightningModule):
+    """What a trained network is good for; :class:`training.module.SarosSegmenter` trains it."""
+
+    network: nn.Module
+    task: TaskChoice
+    tasks: tuple[Task, ...]
+    context: int
+    position: bool
+    window: Window
+    slices_per_pass: int
+    spacing_range_mm: Tensor
+    slice_spacing_mm: Tensor
+    record: TrainingRecord | None = None
+    """What it learned from; ``None`` before training."""
+    options = PredictOptions()
+    """How it predicts volumes unless told otherwise."""
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the network expects of its input."""
+        low, high = self.spacing_range_mm.tolist()
+        return InputSpec(
+            task=self.task,
+            context=self.context,
+            window=self.window,
+            spacing_range_mm=(low, high),
+            position=self.position,
+            slice_spacing_mm=self.slice_spacing_mm.item(),
+        )
+
+    def forward(self, images: Tensor, position: Tensor | None = None) -> Tensor:
+        """Return logits (B, classes, I, J) of images (B, C, I, J) in [-1, 1], any I and J.
+
+        The classes of all tasks one after another. ``position`` as of
+        :func:`training.model.input_spec.with_position`, needed by a network that is told it.
+        """
+        return padded_forward(self.network, images, position if self.position else None)
+
+    def predict_maps(self, image: Volume) -> dict[Task, Volume]:
+        """Return each task's label map, see :func:`training.model.predict_volume.predict_maps`."""
+        self.eval()
+        options = replace(self.options, batch_size=self.slices_per_pass)
+        return predict_maps([self.network], image, self.spec, options)
+
+    def predict_volume(self, image: Volume) -> Volume:
+        """Return the label map of a CT, of a joint network that of the body regions."""
+        return self.predict_maps(image)[self.tasks[0]]
+
+    def save_pretrained(self, folder: Path, *, members: Sequence[str] = ()) -> None:
+        """Write safetensors and config.json that ``smp.from_pretrained(folder)`` reads as well.
+
+        ``members`` are folders inside it with the other networks of an ensemble.
+        """
+        config = {
+            "input": asdict(self.spec) | {"orientation": "RAS"},
+            "hyperparameters": dict(self.hparams) | {"encoder_weights": None},
+            "labels": {task: label_names(task) for task in self.tasks},
+            "prediction": {"mirror": self.options.mirror, "clean": self.options.clean},
+            "training": None if self.record is None else self.record.to_dict(),
+            "members": list(members),
+        }
+        write_pretrained(self.network, folder, config)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> Self:
+        """Return the network that :meth:`save_pretrained` wrote, ready to predict.
+
+        Args:
+            name: Folder, or on the Hub ``user/name`` or ``user/name@revision``. Of an ensemble it
+                is the first network; :func:`training.predict.ensemble.read_ensemble` returns all.
+
+        Raises:
+            UnreadableFileError: The folder does not hold such a network.
+            HubError: The Hub does not hand it out.
+        """
+        folder = model_folder(name)
+        network, config = read_pretrained(folder)
+        with refuse_other_versions(folder, config):
+            segmenter = cls(**config["hyperparameters"])
+            segmenter.spacing_range_mm.copy_(torch.tensor(config["input"]["spacing_range_mm"]))
+            segmenter.slice_spacing_mm.fill_(config["input"]["slice_spacing_mm"])
+            segmenter.options = PredictOptions(**config["prediction"])
+            segmenter.record = TrainingRecord.from_dict(config["training"])
+        segmenter.network = network.to(memory_format=torch.channels_last)
+        return segmenter.eval()

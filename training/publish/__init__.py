@@ -1,0 +1,3 @@
+"""Publish a model to the Hugging Face Hub: ``saros publish-model``."""
+
+__all__: list[str] = []
