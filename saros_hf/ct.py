@@ -26,9 +26,9 @@ def read_ct(path: Path) -> Volume:
     if path.is_file() and path.suffix.lower() != ".zip":
         raise UsageError(
             path,
-            found=f"a {path.suffix or 'nameless'} file",
-            expected=".nii.gz, .nii, or a folder or .zip of DICOM files",
-            remedy="Of a DICOM series give the folder that holds its slices.",
+            f"a {path.suffix or 'nameless'} file",
+            ".nii.gz, .nii, or a folder or .zip of DICOM files",
+            "Of a DICOM series give the folder that holds its slices.",
         )
     with open_source(path) as files:
         contents = find_series(files.paths)
@@ -40,9 +40,9 @@ def read_ct(path: Path) -> Volume:
             more = ", ..." if len(uids) > 5 else ""
             raise DicomError(
                 path,
-                found=f"{len(uids)} CT series: {', '.join(uids[:5])}{more}",
-                expected="exactly one",
-                remedy="Give the folder of one series, or make cases of all: saros convert",
+                f"{len(uids)} CT series: {', '.join(uids[:5])}{more}",
+                "exactly one",
+                "Give the folder of one series, or make cases of all: saros convert",
             )
         return read_series(contents.series[0])
 
@@ -58,9 +58,9 @@ def refuse_without_ct(files: LocalFiles, contents: DicomContents) -> None:
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(contents.left_out.items()))
     raise MissingFileError(
         files.source,
-        found=f"no CT series among {len(files.paths)} files ({kinds or 'empty'})",
-        expected="the DICOM files of at least one CT series",
-        remedy="Check the path; archives inside a folder are to be unpacked first.",
+        f"no CT series among {len(files.paths)} files ({kinds or 'empty'})",
+        "the DICOM files of at least one CT series",
+        "Check the path; archives inside a folder are to be unpacked first.",
     )
 
 
@@ -68,7 +68,7 @@ def broken_file(files: LocalFiles, path: Path) -> DicomError:
     """Return the error for a damaged file that does not say which series it belongs to."""
     return DicomError(
         files.name_of(path),
-        found="a DICOM file that is cut short or damaged before its SeriesInstanceUID",
-        expected="a whole file",
-        remedy="Fetch it again, or delete it if it is no slice of a CT.",
+        "a DICOM file that is cut short or damaged before its SeriesInstanceUID",
+        "a whole file",
+        "Fetch it again, or delete it if it is no slice of a CT.",
     )

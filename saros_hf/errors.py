@@ -6,16 +6,21 @@ from typing import Any
 
 
 class SarosError(Exception):
-    """A problem with the user's data or command, told in one line.
+    """A problem with the user's data or command, stated in one line.
 
     Args:
-        where: The case and file, or the option, that is at fault.
+        where: The case and file, or the option, at fault.
         found: What is there.
         expected: What should be there.
-        remedy: What the user can do about it.
+        remedy: What the user can do, empty if the first three say it already.
+
+    Example:
+        >>> raise UsageError("--cases", "'12a'", "case_000, 17 or 600-649")
+        Traceback (most recent call last):
+        saros_hf.errors.UsageError: --cases: found '12a', expected case_000, 17 or 600-649.
     """
 
-    def __init__(self, where: str | Path, *, found: str, expected: str, remedy: str) -> None:
+    def __init__(self, where: str | Path, found: str, expected: str, remedy: str = "") -> None:
         self.where = str(where)
         self.found = found
         self.expected = expected
@@ -24,8 +29,8 @@ class SarosError(Exception):
         super().__init__(" ".join(text.split()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with the keyword arguments, so that worker processes can hand it on."""
-        return _rebuild, (type(self), self.where, self.found, self.expected, self.remedy)
+        """Pickle by the four arguments, so that worker processes can pass it on."""
+        return type(self), (self.where, self.found, self.expected, self.remedy)
 
 
 class MissingFileError(SarosError, FileNotFoundError):
@@ -76,11 +81,6 @@ class TransientError(TransferError):
     """
 
     retry_after_s: float | None = None
-
-
-def _rebuild(kind: type[SarosError], *fields: str) -> SarosError:
-    where, found, expected, remedy = fields
-    return kind(where, found=found, expected=expected, remedy=remedy)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -83,9 +83,9 @@ def refuse_other_files(folder: Path, ours: re.Pattern[str]) -> None:
         if not ours.fullmatch(name):
             raise UsageError(
                 folder / name,
-                found="a file that this command did not write",
-                expected="a new folder, or one that it wrote",
-                remedy="Move it away, or give another --out.",
+                "a file that this command did not write",
+                "a new folder, or one that it wrote",
+                "Move it away, or give another --out.",
             )
 
 

@@ -100,9 +100,9 @@ def read_mask(path: Path, task: Task) -> Volume:
     if unknown.size:
         raise UnknownLabelError(
             path,
-            found=f"label {', '.join(f'{value:g}' for value in unknown[:5])}",
-            expected=f"the {task} labels 0 to {num_classes(task) - 1}, or {IGNORE_INDEX}",
-            remedy="Check that this is the label map of the right task.",
+            f"label {', '.join(f'{value:g}' for value in unknown[:5])}",
+            f"the {task} labels 0 to {num_classes(task) - 1}, or {IGNORE_INDEX}",
+            "Check that this is the label map of the right task.",
         )
     return Volume(array.astype(np.uint8, copy=False), volume.affine)
 
@@ -126,9 +126,9 @@ def read_labels(path: Path) -> Volume:
     if not np.array_equal(whole, array):
         raise UnknownLabelError(
             path,
-            found=f"voxels of type {array.dtype} that are no whole numbers",
-            expected="a label map",
-            remedy="Of probabilities take the label with the highest one.",
+            f"voxels of type {array.dtype} that are no whole numbers",
+            "a label map",
+            "Of probabilities take the label with the highest one.",
         )
     return Volume(whole, affine)
 
@@ -178,9 +178,9 @@ def _load(path: Path) -> SpatialImage:
     if not path.is_file():
         raise MissingFileError(
             path,
-            found="no such file",
-            expected="a NIfTI file",
-            remedy="Check the path, or make the case again with: saros convert DICOM_DIR DIR",
+            "no such file",
+            "a NIfTI file",
+            "Check the path, or make the case again with: saros convert DICOM_DIR DIR",
         )
     try:
         image = cast(SpatialImage, nib.load(path))
@@ -201,9 +201,7 @@ def _refuse_without_volume(path: Path, image: SpatialImage) -> None:
         found, expected = "an affine that leaves out a direction", "spacing and orientation"
     else:
         return
-    raise UnreadableFileError(
-        path, found=found, expected=expected, remedy="Give one volume per file, with its affine."
-    )
+    raise UnreadableFileError(path, found, expected, "Give one volume per file, with its affine.")
 
 
 def _array(image: SpatialImage) -> NDArray[Any]:
@@ -238,7 +236,7 @@ def _voxels(path: Path, convert: Callable[[SpatialImage], NDArray[Any]] = _array
 def _unreadable(path: Path, error: BaseException) -> UnreadableFileError:
     return UnreadableFileError(
         path,
-        found=f"a file that breaks off or is no NIfTI ({type(error).__name__}: {error})",
-        expected="a whole NIfTI file",
-        remedy="Delete it and fetch or convert the case again.",
+        f"a file that breaks off or is no NIfTI ({type(error).__name__}: {error})",
+        "a whole NIfTI file",
+        "Delete it and fetch or convert the case again.",
     )

@@ -148,9 +148,9 @@ class SarosDataModule(LightningDataModule):
         if self.patches_per_epoch < self.batch_size * world_size:
             raise UsageError(
                 "--data.patches_per_epoch",
-                found=str(self.patches_per_epoch),
-                expected=f"at least {self.batch_size * world_size}, a batch for each rank",
-                remedy="Raise it, or lower --data.batch_size.",
+                str(self.patches_per_epoch),
+                f"at least {self.batch_size * world_size}, a batch for each rank",
+                "Raise it, or lower --data.batch_size.",
             )
         batches = self.patches_per_epoch // (self.batch_size * world_size)
         sampler = EpochSampler(batches, world_size=world_size, rank=rank)
@@ -186,9 +186,9 @@ class SarosDataModule(LightningDataModule):
         if validates and state_dict["fold"] != self.fold:
             raise UsageError(
                 "--fold",
-                found=str(self.fold),
-                expected=f"{state_dict['fold']}, the fold that the checkpoint was not trained on",
-                remedy="Give that, or another --ckpt_path.",
+                str(self.fold),
+                f"{state_dict['fold']}, the fold that the checkpoint was not trained on",
+                "Give that, or another --ckpt_path.",
             )
 
     def val_dataloader(self) -> DataLoader[CaseBatch]:
@@ -280,6 +280,6 @@ def refuse_bad_options(options: DataOptions) -> None:
     for option, (is_legal, expected) in legal.items():
         if not is_legal:
             found, remedy = str(getattr(options, option)), "Choose one of them."
-            raise UsageError(f"--data.{option}", found=found, expected=expected, remedy=remedy)
+            raise UsageError(f"--data.{option}", found, expected, remedy)
     refuse_bad_window(options.window)
     refuse_bad_task_weights(options.label_weights, tasks_of(options.task))

@@ -43,12 +43,7 @@ def confusion_matrix(pred: LabelMap, target: LabelMap, *, num_classes: int = 14)
     annotated = truth != IGNORE_INDEX
     kept = np.flatnonzero(annotated.any(axis=axes))
     if not kept.size:
-        raise UsageError(
-            "target",
-            found="no annotated voxel",
-            expected=f"at least one that is not {IGNORE_INDEX}",
-            remedy="Leave this case out.",
-        )
+        raise UsageError("target", "no annotated voxel", f"at least one that is not {IGNORE_INDEX}")
     predicted, truth, annotated = predicted[kept], truth[kept], annotated[kept]
     if not annotated.all():
         predicted, truth = predicted[annotated], truth[annotated]
@@ -150,12 +145,7 @@ def surface_dice_per_class(
         UsageError: No slice is annotated, or another argument makes no sense.
     """
     if not 0 <= tolerance_mm < math.inf:
-        raise UsageError(
-            "tolerance_mm",
-            found=str(tolerance_mm),
-            expected="0 mm or more",
-            remedy="Correct this argument.",
-        )
+        raise UsageError("tolerance_mm", str(tolerance_mm), "0 mm or more")
     ruler = ruler_of(spacing_mm, tolerance_mm, protocol)
     pair = both_surfaces(
         pred, target, ruler, num_classes, protocol, skip_background=not include_background

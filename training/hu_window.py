@@ -22,9 +22,9 @@ def refuse_bad_window(window: Window) -> None:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise UsageError(
             "window",
-            found=f"{low:g} to {high:g} HU",
-            expected="a lower end, then an upper one",
-            remedy=f"The default is {DEFAULT_WINDOW[0]:g} to {DEFAULT_WINDOW[1]:g}.",
+            f"{low:g} to {high:g} HU",
+            "a lower end, then an upper one",
+            f"The default is {DEFAULT_WINDOW[0]:g} to {DEFAULT_WINDOW[1]:g}.",
         )
 
 

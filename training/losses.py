@@ -156,7 +156,7 @@ def _refuse_weights(weights: Sequence[float], where: str) -> None:
         return
     raise UsageError(
         where,
-        found=str(list(weights)),
-        expected="finite weights of 0 or more, not all of them 0",
-        remedy="Leave a term out by giving it 0 and the other a positive weight.",
+        str(list(weights)),
+        "finite weights of 0 or more, not all of them 0",
+        "Leave a term out by giving it 0 and the other a positive weight.",
     )

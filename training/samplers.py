@@ -56,9 +56,9 @@ class AnnotatedPatchSampler(RandomSampler):
         if context and self.patch_size[2] != 1:
             raise UsageError(
                 "context",
-                found=f"{context} with patches of {self.patch_size[2]} slices",
-                expected="patches of one",
-                remedy="Set patch_size to (I, J, 1).",
+                f"{context} with patches of {self.patch_size[2]} slices",
+                "patches of one",
+                "Set patch_size to (I, J, 1).",
             )
         if label_weights is not None:
             refuse_bad_weights("label_weights", label_weights)
@@ -104,9 +104,9 @@ class AnnotatedPatchSampler(RandomSampler):
         if not labels.size:
             raise UsageError(
                 "subject",
-                found=f"no annotated voxel in {self.mask_name!r}",
-                expected="at least one",
-                remedy="Leave cases without annotation out of the training set.",
+                f"no annotated voxel in {self.mask_name!r}",
+                "at least one",
+                "Leave cases without annotation out of the training set.",
             )
         weights = self._weights(labels)
         voxels = {int(label): np.flatnonzero(mask == label) for label in labels}
@@ -124,17 +124,17 @@ class AnnotatedPatchSampler(RandomSampler):
         if labels.max() >= len(self.label_weights):
             raise UsageError(
                 "label_weights",
-                found=f"{len(self.label_weights)}, and label {labels.max()} in a subject",
-                expected="one for each label id, background first",
-                remedy="Add the missing ones; 0 leaves a label out.",
+                f"{len(self.label_weights)}, and label {labels.max()} in a subject",
+                "one for each label id, background first",
+                "Add the missing ones; 0 leaves a label out.",
             )
         weights: NDArray[np.float64] = self.label_weights[labels]
         if not weights.any():
             raise UsageError(
                 "label_weights",
-                found=f"0 for each label of a subject, {', '.join(map(str, labels))}",
-                expected="one above 0 among them",
-                remedy="Leave subjects without the labels that are weighted out.",
+                f"0 for each label of a subject, {', '.join(map(str, labels))}",
+                "one above 0 among them",
+                "Leave subjects without the labels that are weighted out.",
             )
         shares: NDArray[np.float64] = weights / weights.sum()
         return shares
@@ -177,9 +177,9 @@ class AnnotatedPatchSampler(RandomSampler):
         if dtype.kind in "iu" and not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
             raise UsageError(
                 "pad_value",
-                found=f"{value} for the {dtype} image {name!r}",
-                expected=f"{np.iinfo(dtype).min} to {np.iinfo(dtype).max}",
-                remedy="Say what lies beyond the border of such images.",
+                f"{value} for the {dtype} image {name!r}",
+                f"{np.iinfo(dtype).min} to {np.iinfo(dtype).max}",
+                "Say what lies beyond the border of such images.",
             )
         return value
 

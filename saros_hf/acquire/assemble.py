@@ -170,9 +170,9 @@ def only_series(folder: Path, series_uid: str) -> CtSeries:
     if len(found) != 1 or contents.broken:
         raise TransferError(
             f"series {series_uid}",
-            found=f"{len(contents.broken)} damaged files and CT series "
+            f"{len(contents.broken)} damaged files and CT series "
             f"{', '.join(one.uid for one in contents.series) or 'none'}",
-            expected="that series alone",
-            remedy="The archive may have revised it; try the other --source.",
+            "that series alone",
+            "The archive may have revised it; try the other --source.",
         )
     return found[0]

@@ -93,9 +93,9 @@ class Conversion:
             if work is None:
                 raise DicomError(
                     f"series {series.uid}",
-                    found=f"another saros at work on {case_id}",
-                    expected="one at a time",
-                    remedy="Run the command again when that one has ended.",
+                    f"another saros at work on {case_id}",
+                    "one at a time",
+                    "Run the command again when that one has ended.",
                 )
             if not holds_series(case_folder, series.uid):
                 return assemble(

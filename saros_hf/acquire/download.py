@@ -63,9 +63,9 @@ class Download:
         if not 1 <= self.jobs <= MAX_JOBS:
             raise UsageError(
                 "--jobs",
-                found=str(self.jobs),
-                expected=f"1 to {MAX_JOBS}",
-                remedy="More would not be polite to the archive.",
+                str(self.jobs),
+                f"1 to {MAX_JOBS}",
+                "More would not be polite to the archive.",
             )
         if not dry_run or (self.table is None and tables_in(self.folder)):
             return self._plan(self.folder)

@@ -90,12 +90,7 @@ def case_ids(names: Iterable[str]) -> tuple[str, ...]:
     for name in ",".join(names).split(",") if names else ():
         match = _CASE_NAME.fullmatch(name.strip())
         if match is None:
-            raise UsageError(
-                "--cases",
-                found=repr(name),
-                expected="case_000, 17 or 600-649",
-                remedy="Check the spelling.",
-            )
+            raise UsageError("--cases", repr(name), "case_000, 17 or 600-649")
         first = int(match["first"])
         ids += [f"case_{number:03d}" for number in range(first, int(match["last"] or first) + 1)]
     return tuple(ids)
@@ -119,9 +114,9 @@ def make_plan(table: Sequence[Case], selection: Selection, find_public: FindPubl
     if not selected or (selection.limit is not None and selection.limit < 1):
         raise UsageError(
             "saros download",
-            found="no case left by --cases, --collections, --split, --license and --limit",
-            expected="at least one",
-            remedy="Leave one of them out.",
+            "no case left by --cases, --collections, --split, --license and --limit",
+            "at least one",
+            "Leave one of them out.",
         )
     found = find_public(case.series_instance_uid for case in selected)
     public = [case for case in selected if case.series_instance_uid in found][: selection.limit]
@@ -160,7 +155,6 @@ def _refuse_unknown(option: str, given: Collection[str], known: Collection[str])
         close = get_close_matches(unknown[0], dict.fromkeys(known), n=3, cutoff=0.5)
         raise UsageError(
             option,
-            found=f"{unknown[0]!r}, which the case table does not have",
-            expected=f"for example {', '.join(close or list(dict.fromkeys(known))[:3])}",
-            remedy="Check the spelling.",
+            f"{unknown[0]!r}, which the case table does not have",
+            f"for example {', '.join(close or list(dict.fromkeys(known))[:3])}",
         )

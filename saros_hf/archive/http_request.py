@@ -94,7 +94,7 @@ class Exchange:
 
     def error(self, kind: type[E], found: str, expected: str, remedy: str = KEPT) -> E:
         """Return an error that names the address without its secrets."""
-        return kind(public_url(self.url), found=found, expected=expected, remedy=remedy)
+        return kind(public_url(self.url), found, expected, remedy)
 
     def _read(self, response: HTTPResponse) -> bytes:
         try:

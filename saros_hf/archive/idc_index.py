@@ -40,9 +40,9 @@ def find_public(
     if not path.is_file():
         raise MissingFileError(
             path,
-            found="no such file",
-            expected="an IDC index (.parquet)",
-            remedy="Check the path, or leave the option out to use the installed index.",
+            "no such file",
+            "an IDC index (.parquet)",
+            "Check the path, or leave the option out to use the installed index.",
         )
     # An empty list has no type that Arrow could compare with the column's.
     wanted = [("SeriesInstanceUID", "in", sorted({"", *series_uids}))]
@@ -71,9 +71,9 @@ def _installed_index() -> Path:
     except ModuleNotFoundError as error:
         raise UsageError(
             "the IDC index",
-            found="no package idc-index-data",
-            expected="it to be installed",
-            remedy='Install it: pip install "saros-hf[download]", or give --index PARQUET.',
+            "no package idc-index-data",
+            "it to be installed",
+            'Install it: pip install "saros-hf[download]", or give --index PARQUET.',
         ) from error
     return Path(IDC_INDEX_PARQUET_FILEPATH or "idc_index.parquet")
 
@@ -81,9 +81,9 @@ def _installed_index() -> Path:
 def _no_index(path: Path, found: str) -> UnreadableFileError:
     return UnreadableFileError(
         path,
-        found=found,
-        expected=f"a .parquet file with the columns {', '.join(_COLUMNS)}",
-        remedy="Use the idc_index.parquet of the package idc-index-data.",
+        found,
+        f"a .parquet file with the columns {', '.join(_COLUMNS)}",
+        "Use the idc_index.parquet of the package idc-index-data.",
     )
 
 

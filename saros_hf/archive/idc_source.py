@@ -102,9 +102,9 @@ class IdcSource:
         if len(files) != series.instances:
             raise TransferError(
                 s5cmd.where,
-                found=f"{len(files)} files",
-                expected=f"{series.instances} as listed in the index",
-                remedy="The archive has revised it: update idc-index-data, or try --source nbia.",
+                f"{len(files)} files",
+                f"{series.instances} as listed in the index",
+                "The archive has revised it: update idc-index-data, or try --source nbia.",
             )
         # Anything else could leave the folder, or be a pattern to s5cmd, which lists once more.
         odd = [
@@ -115,9 +115,9 @@ class IdcSource:
         if odd:
             raise TransferError(
                 s5cmd.where,
-                found=f"a file named {odd[0]!r}",
-                expected="letters, digits, dots and dashes, and no folders",
-                remedy="Do not trust this archive; nothing was fetched.",
+                f"a file named {odd[0]!r}",
+                "letters, digits, dots and dashes, and no folders",
+                "Do not trust this archive; nothing was fetched.",
             )
         return files
 
@@ -147,9 +147,9 @@ def _refuse_damaged(where: str, files: list[_RemoteFile], folder: Path) -> None:
     if damaged:
         raise TransientError(
             where,
-            found=f"wrong size or MD5 in {len(damaged)} of {len(files)} files ({damaged[0]})",
-            expected="what the archive lists",
-            remedy="Run the same command again; what has arrived whole is kept.",
+            f"wrong size or MD5 in {len(damaged)} of {len(files)} files ({damaged[0]})",
+            "what the archive lists",
+            "Run the same command again; what has arrived whole is kept.",
         )
 
 

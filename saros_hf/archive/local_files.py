@@ -47,12 +47,7 @@ def open_source(source: Path) -> Iterator[LocalFiles]:
             extract(source, root)
             yield LocalFiles(source, root, _regular_files(root))
     else:
-        raise MissingFileError(
-            source,
-            found="nothing there",
-            expected="a folder or a .zip of DICOM files",
-            remedy="Check the path.",
-        )
+        raise MissingFileError(source, "nothing there", "a folder or a .zip of DICOM files")
 
 
 def _regular_files(root: Path) -> tuple[Path, ...]:

@@ -65,9 +65,9 @@ class MaskArchive:
         if "body-regions" not in members:
             raise MissingFileError(
                 self.path,
-                found=f"no body regions of {case_id}",
-                expected=f"{case_id}/body-regions.nii.gz",
-                remedy="Check the case id, or use the published archive.",
+                f"no body regions of {case_id}",
+                f"{case_id}/body-regions.nii.gz",
+                "Check the case id, or use the published archive.",
             )
         paths: dict[Task, Path] = {}
         with self._open() as archive:
@@ -112,7 +112,7 @@ class MaskArchive:
         return open_zip(self.path, _EXPECTED, _REMEDY)
 
     def _unreadable(self, found: str) -> UnreadableFileError:
-        return UnreadableFileError(self.path, found=found, expected=_EXPECTED, remedy=_REMEDY)
+        return UnreadableFileError(self.path, found, _EXPECTED, _REMEDY)
 
 
 class RemoteMaskArchive(MaskArchive):

@@ -91,9 +91,9 @@ class NbiaSource:
         if not rows:
             raise TransferError(
                 _where(series),
-                found="nothing",
-                expected="a public series",
-                remedy="Run the same command with --source idc.",
+                "nothing",
+                "a public series",
+                "Run the same command with --source idc.",
             )
         row = rows[0] if isinstance(rows, list) else None
         images = str(row.get("ImageCount")) if isinstance(row, dict) else ""
@@ -102,9 +102,9 @@ class NbiaSource:
         if int(images) != series.instances:
             raise TransferError(
                 _where(series),
-                found=f"{images} files",
-                expected=f"{series.instances} as listed in the index",
-                remedy="The archive has revised it; run the same command with --source idc.",
+                f"{images} files",
+                f"{series.instances} as listed in the index",
+                "The archive has revised it; run the same command with --source idc.",
             )
 
 
@@ -180,4 +180,4 @@ def _where(series: RemoteSeries) -> str:
 
 def _not_whole(series: RemoteSeries, found: str, expected: str) -> TransientError:
     remedy = "Run the same command again, or with --source idc."
-    return TransientError(_where(series), found=found, expected=expected, remedy=remedy)
+    return TransientError(_where(series), found, expected, remedy)

@@ -145,9 +145,9 @@ def _refuse_other_cases(cases: tuple[Case, ...], present: Path, source: str | Pa
         count = len({case.case_id for case in other})
         raise TableError(
             shown(source),
-            found=f"{count} cases that differ from those in {present}",
-            expected="the same cases",
-            remedy="Leave the option out, or move the table in the folder away.",
+            f"{count} cases that differ from those in {present}",
+            "the same cases",
+            "Leave the option out, or move the table in the folder away.",
         )
 
 
@@ -155,9 +155,9 @@ def _refuse_missing(path: Path, expected: str) -> None:
     if not path.is_file():
         raise MissingFileError(
             path,
-            found="no such file",
-            expected=expected,
-            remedy="Check the path, or leave the option out to download it.",
+            "no such file",
+            expected,
+            "Check the path, or leave the option out to download it.",
         )
 
 
@@ -200,7 +200,7 @@ def _bring_published(
             path.unlink()
             raise TransientError(
                 MASKS.url,
-                found=f"sha256 {digest}, another file than the published one",
-                expected=f"sha256 {' or '.join(MASKS.sha256)}",
-                remedy="Fetch it with a browser and give that file.",
+                f"sha256 {digest}, another file than the published one",
+                f"sha256 {' or '.join(MASKS.sha256)}",
+                "Fetch it with a browser and give that file.",
             )

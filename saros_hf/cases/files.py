@@ -56,9 +56,9 @@ class CaseFiles:
             if not path.is_file():
                 raise MissingFileError(
                     path,
-                    found=f"{self.case.case_id} without {path.name}",
-                    expected=f"{IMAGE_NAME} and body-regions.nii.gz in every case folder",
-                    remedy="Fetch or convert this case again, or delete its folder.",
+                    f"{self.case.case_id} without {path.name}",
+                    f"{IMAGE_NAME} and body-regions.nii.gz in every case folder",
+                    "Fetch or convert this case again, or delete its folder.",
                 )
 
 
@@ -89,16 +89,16 @@ def case_folders(folder: Path) -> tuple[CaseFiles, ...]:
     if strangers:
         raise TableError(
             folder / strangers[0],
-            found=f"{len(strangers)} case folder(s) without a row in {table.name}",
-            expected="a row for each",
-            remedy="Add the rows, or move the folders away.",
+            f"{len(strangers)} case folder(s) without a row in {table.name}",
+            "a row for each",
+            "Add the rows, or move the folders away.",
         )
     found = tuple(CaseFiles(c, folder / c.case_id) for c in cases if c.case_id in on_disk)
     if not found:
         raise MissingFileError(
             folder,
-            found="no case folder",
-            expected="folders case_000, case_001, ... beside the case table",
-            remedy="Check the path, or make a phantom set with: saros phantom DIR --cases 12",
+            "no case folder",
+            "folders case_000, case_001, ... beside the case table",
+            "Check the path, or make a phantom set with: saros phantom DIR --cases 12",
         )
     return found

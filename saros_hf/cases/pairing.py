@@ -50,9 +50,9 @@ def pair(image: Volume, mask: Volume, mask_path: Path, *, series_uid: str) -> ND
     if affine is None:
         raise GridMismatchError(
             mask_path,
-            found=mask.describe_grid(),
-            expected=f"the grid of its image, {image.describe_grid()}",
-            remedy="Fetch or convert the CT again: it lacks slices, or is not at 5 mm.",
+            mask.describe_grid(),
+            f"the grid of its image, {image.describe_grid()}",
+            "Fetch or convert the CT again: it lacks slices, or is not at 5 mm.",
         )
     return affine
 

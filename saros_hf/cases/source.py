@@ -66,9 +66,9 @@ def source_uid(case_folder: Path) -> str:
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableFileError(
             path,
-            found=f"a file without series_instance_uid ({type(error).__name__})",
-            expected="the record that saros convert wrote",
-            remedy="Delete the case folder and convert it again.",
+            f"a file without series_instance_uid ({type(error).__name__})",
+            "the record that saros convert wrote",
+            "Delete the case folder and convert it again.",
         ) from error
 
 
@@ -88,9 +88,9 @@ def holds_series(case_folder: Path, series_uid: str) -> bool:
     if present not in ("", series_uid):
         raise DicomError(
             f"series {series_uid}",
-            found=f"{case_folder} made from series {present}",
-            expected="an empty place or the same series",
-            remedy="Move that case folder away and run the command again.",
+            f"{case_folder} made from series {present}",
+            "an empty place or the same series",
+            "Move that case folder away and run the command again.",
         )
     try:
         refuse_cut_short(image)

@@ -45,17 +45,17 @@ def find_table(folder: Path) -> Path:
     if not folder.is_dir():
         raise MissingFileError(
             folder,
-            found="no such folder",
-            expected="a folder of case_XXX folders with a Segmentation Info CSV",
-            remedy="Check the path, or make a phantom set with: saros phantom DIR --cases 12",
+            "no such folder",
+            "a folder of case_XXX folders with a Segmentation Info CSV",
+            "Check the path, or make a phantom set with: saros phantom DIR --cases 12",
         )
     tables = tables_in(folder)
     if len(tables) != 1:
         raise MissingFileError(
             folder / TABLE_NAME,
-            found=f"{len(tables)} such files",
-            expected="exactly one case table",
-            remedy="Put the official Segmentation Info CSV beside the case folders.",
+            f"{len(tables)} such files",
+            "exactly one case table",
+            "Put the official Segmentation Info CSV beside the case folders.",
         )
     return tables[0]
 
@@ -79,16 +79,16 @@ def read_case_table(path: Path) -> tuple[Case, ...]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise TableError(
             path,
-            found=f"no text of comma-separated values ({error})",
-            expected="a Segmentation Info CSV",
-            remedy="Fetch the case table again.",
+            f"no text of comma-separated values ({error})",
+            "a Segmentation Info CSV",
+            "Fetch the case table again.",
         ) from error
     if not cases:
         raise TableError(
             path,
-            found="no case",
-            expected="one row per case",
-            remedy="Use the Segmentation Info CSV as TCIA publishes it.",
+            "no case",
+            "one row per case",
+            "Use the Segmentation Info CSV as TCIA publishes it.",
         )
     _refuse_duplicates(cases, path)
     return cases
@@ -102,9 +102,9 @@ def _read_rows(path: Path) -> tuple[Case, ...]:
     if missing:
         raise TableError(
             path,
-            found=f"no column {', '.join(missing)}",
-            expected=f"the columns {', '.join(COLUMNS)}",
-            remedy="Use the Segmentation Info CSV as TCIA publishes it.",
+            f"no column {', '.join(missing)}",
+            f"the columns {', '.join(COLUMNS)}",
+            "Use the Segmentation Info CSV as TCIA publishes it.",
         )
     reader.fieldnames = header
     return tuple(_case(row, f"{path}, line {reader.line_num}") for row in reader)
@@ -159,10 +159,7 @@ def _row(case: Case) -> Sequence[str]:
 
 def _bad_value(where: str, column: str, value: str, expected: str) -> TableError:
     return TableError(
-        where,
-        found=f"{column} = {value!r}",
-        expected=expected,
-        remedy="Correct the row, or fetch the case table again.",
+        where, f"{column} = {value!r}", expected, "Correct the row, or fetch the case table again."
     )
 
 
@@ -171,9 +168,6 @@ def _refuse_duplicates(cases: Sequence[Case], path: Path) -> None:
     for case in cases:
         if case.case_id in seen:
             raise TableError(
-                path,
-                found=f"{case.case_id} twice",
-                expected="one row per case",
-                remedy="Delete the extra row.",
+                path, f"{case.case_id} twice", "one row per case", "Delete the extra row."
             )
         seen.add(case.case_id)

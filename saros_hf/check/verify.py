@@ -183,6 +183,4 @@ def _tabulate(counts: Sequence[CaseCounts]) -> LabelTable:
 
 def _refuse_less_than_one(option: str, value: int | None) -> None:
     if value is not None and value < 1:
-        raise UsageError(
-            option, found=str(value), expected="at least 1", remedy="Give another number."
-        )
+        raise UsageError(option, str(value), "at least 1")

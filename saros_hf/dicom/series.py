@@ -216,7 +216,7 @@ def _refuse_uneven(series: CtSeries, heights: NDArray[np.float64]) -> None:
 
 
 def _refusal(series: CtSeries, *, found: str, expected: str, remedy: str) -> DicomError:
-    return DicomError(f"series {series.uid}", found=found, expected=expected, remedy=remedy)
+    return DicomError(f"series {series.uid}", found, expected, remedy)
 
 
 def _names(*paths: Path) -> str:

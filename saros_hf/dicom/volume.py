@@ -115,9 +115,8 @@ def _resample(
     if count < 1:
         raise DicomError(
             f"series {series.uid}",
-            found=f"{slices} slices over {slices * z_mm:.3g} mm",
-            expected=f"more than {spacing_mm / 2:g} mm, so that a slice of {spacing_mm:g} mm is left",
-            remedy="Leave this series out.",
+            f"{slices} slices over {slices * z_mm:.3g} mm",
+            f"more than {spacing_mm / 2:g} mm, so that a slice of {spacing_mm:g} mm is left",
         )
     target = _Grid((columns, rows, count), (x_mm, y_mm, spacing_mm), grid.origin, grid.direction)
     return sitk.Resample(
@@ -174,9 +173,9 @@ def _read(files: Sequence[str], pixel_type: int, series: CtSeries) -> sitk.Image
     except RuntimeError as error:
         raise DicomError(
             f"series {series.uid}",
-            found=f"pixels that cannot be decoded ({_reason(error)})",
-            expected="whole slices in a transfer syntax that GDCM knows",
-            remedy="Fetch the series again.",
+            f"pixels that cannot be decoded ({_reason(error)})",
+            "whole slices in a transfer syntax that GDCM knows",
+            "Fetch the series again.",
         ) from error
     return image
 

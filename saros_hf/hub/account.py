@@ -15,24 +15,19 @@ def check_account(repo_id: str) -> None:
         HubError: There is no token, none that may write there, or no connection.
     """
     if get_token() is None:
-        raise HubError(
-            repo_id, found="no token", expected="to be logged in to the Hub", remedy=LOGIN
-        )
+        raise HubError(repo_id, "no token", "to be logged in to the Hub", LOGIN)
     with hub_errors(repo_id):
         me: dict[str, Any] = HfApi().whoami()
     namespace = repo_id.partition("/")[0]
     expected = f"one that may write to {namespace}"
     if "name" not in me:
-        raise HubError(repo_id, found="a token of no user", expected=expected, remedy=LOGIN)
+        raise HubError(repo_id, "a token of no user", expected, LOGIN)
     if _role(me) == "read":
-        raise HubError(repo_id, found="a token that may only read", expected=expected, remedy=LOGIN)
+        raise HubError(repo_id, "a token that may only read", expected, LOGIN)
     mine = [me["name"], *(one["name"] for one in me.get("orgs", ()))]
     if namespace.lower() not in (name.lower() for name in mine):
         raise HubError(
-            repo_id,
-            found=f"the token of {me['name']}",
-            expected=expected,
-            remedy=f"Yours are: {', '.join(mine)}.",
+            repo_id, f"the token of {me['name']}", expected, f"Yours are: {', '.join(mine)}."
         )
 
 

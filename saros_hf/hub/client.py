@@ -60,9 +60,9 @@ def check_destination(to: Destination) -> None:
     if not is_repo_id(to.repo_id):
         raise HubError(
             to.repo_id,
-            found="no name of a repository",
-            expected="user/name, of letters, digits and - _ .",
-            remedy="Give your own user name or organisation before the slash.",
+            "no name of a repository",
+            "user/name, of letters, digits and - _ .",
+            "Give your own user name or organisation before the slash.",
         )
     check_account(to.repo_id)
     _refuse_other_content(to)
@@ -184,9 +184,9 @@ def _tag(api: HfApi, to: Destination, name: str, commit: str) -> None:
         if api.repo_info(to.repo_id, revision=name, repo_type=to.repo_type).sha != commit:
             raise HubError(
                 to.page,
-                found=f"the tag {name} on an earlier state",
-                expected="a name that is free",
-                remedy="The files have arrived: run it again with another --tag.",
+                f"the tag {name} on an earlier state",
+                "a name that is free",
+                "The files have arrived: run it again with another --tag.",
             ) from error
 
 
@@ -198,15 +198,15 @@ def _refuse_other_content(to: Destination) -> None:
     if to.private and not info.private:
         raise HubError(
             to.page,
-            found="a public repository",
-            expected="a private one",
-            remedy="Make it private in its settings, or choose another name.",
+            "a public repository",
+            "a private one",
+            "Make it private in its settings, or choose another name.",
         )
     files = [one.rfilename for one in info.siblings or () if one.rfilename != ".gitattributes"]
     if files and TAG not in (info.tags or ()):
         raise HubError(
             to.page,
-            found=f"other content ({', '.join(files[:3])}{', ...' if len(files) > 3 else ''})",
-            expected=f"a new repository, or one of this package (tag {TAG} in its card)",
-            remedy="Choose another name, or empty that repository yourself.",
+            f"other content ({', '.join(files[:3])}{', ...' if len(files) > 3 else ''})",
+            f"a new repository, or one of this package (tag {TAG} in its card)",
+            "Choose another name, or empty that repository yourself.",
         )

@@ -92,17 +92,17 @@ def _explained(where: str, error: Exception, doing: Doing) -> HubError:
         if isinstance(one, OSError) and one.strerror:
             return HubError(
                 where,
-                found=f"{one.strerror} ({one.filename or 'on this machine'})",
-                expected="files that can be read, and room for new ones",
-                remedy="Mend it and run the same command again: it goes on.",
+                f"{one.strerror} ({one.filename or 'on this machine'})",
+                "files that can be read, and room for new ones",
+                "Mend it and run the same command again: it goes on.",
             )
     if isinstance(error, EntryNotFoundError):  # nothing in the cache and no way to ask
         return _unreachable(where, error)
     return HubError(
         where,
-        found=_words(error),
-        expected="something that the Hub takes",
-        remedy="Files on disk are as they were; correct it and run the same command again.",
+        _words(error),
+        "something that the Hub takes",
+        "Files on disk are as they were; correct it and run the same command again.",
     )
 
 
@@ -122,15 +122,15 @@ def _refusal(where: str, error: HfHubHTTPError, doing: Doing) -> HubError:
         unknown = ("HTTP {status} ({told})", "success", again)
         found, expected, remedy = _REFUSALS[doing].get(status, unknown)
     told = found.format(status=status, told=_words(error))
-    return HubError(where, found=told, expected=expected, remedy=remedy)
+    return HubError(where, told, expected, remedy)
 
 
 def _unreachable(where: str, error: Exception) -> HubError:
     return HubError(
         where,
-        found=f"no answer from {endpoint()} ({_words(error)})",
-        expected="a connection",
-        remedy="Check the network and HF_HUB_OFFLINE, then run the same command again: files on "
+        f"no answer from {endpoint()} ({_words(error)})",
+        "a connection",
+        "Check the network and HF_HUB_OFFLINE, then run the same command again: files on "
         "disk are as they were.",
     )
 

@@ -130,9 +130,9 @@ def _filtered(found: Sequence[_Found], config: SarosConfig, where: str) -> Seque
     if not wanted:
         raise UsageError(
             where,
-            found="no case that passes cases=, collections=, licenses= and anatomic_region=",
-            expected="at least one",
-            remedy="Leave one of them out.",
+            "no case that passes cases=, collections=, licenses= and anatomic_region=",
+            "at least one",
+            "Leave one of them out.",
         )
     return wanted
 

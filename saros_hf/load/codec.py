@@ -55,8 +55,8 @@ def _blosc2() -> Any:  # noqa: ANN401 - a module
     except ModuleNotFoundError as error:
         raise UsageError(
             "compress",
-            found="no package blosc2",
-            expected="it to be installed",
-            remedy='Install it: pip install "saros-hf[train]"',
+            "no package blosc2",
+            "it to be installed",
+            'Install it: pip install "saros-hf[train]"',
         ) from error
     return blosc2

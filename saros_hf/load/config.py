@@ -101,17 +101,17 @@ class SarosConfig(datasets.BuilderConfig):
         if self.source is not None:
             raise UsageError(
                 "source",
-                found=f"{self.source!r} without streaming=True",
-                expected="a folder of cases, or streaming=True",
-                remedy="Stream it, or fetch it first: saros download DIR",
+                f"{self.source!r} without streaming=True",
+                "a folder of cases, or streaming=True",
+                "Stream it, or fetch it first: saros download DIR",
             )
         folder = self.folder()
         if folder is None:
             raise MissingFileError(
                 "data_dir",
-                found=f"nothing, and no {DATA_DIR_VARIABLE} either",
-                expected="a folder of cases",
-                remedy="Fetch SAROS: saros download DIR, or make phantoms: saros phantom DIR; "
+                f"nothing, and no {DATA_DIR_VARIABLE} either",
+                "a folder of cases",
+                "Fetch SAROS: saros download DIR, or make phantoms: saros phantom DIR; "
                 "then pass data_dir=DIR. Or pass streaming=True to read from the archive.",
             )
         return folder
@@ -150,9 +150,8 @@ class SarosConfig(datasets.BuilderConfig):
             if unknown:
                 raise UsageError(
                     option,
-                    found=repr(unknown[0]),
-                    expected=f"one of the case table, such as {', '.join(sorted(set(names))[:4])}",
-                    remedy="Check the spelling.",
+                    repr(unknown[0]),
+                    f"one of the case table, such as {', '.join(sorted(set(names))[:4])}",
                 )
 
     def split_names(self) -> tuple[str, ...]:
@@ -179,9 +178,7 @@ class SarosConfig(datasets.BuilderConfig):
         for option, (is_legal, expected) in legal.items():
             if not is_legal:
                 found = str(getattr(self, option))
-                raise UsageError(
-                    option, found=found, expected=expected, remedy="Choose one of them."
-                )
+                raise UsageError(option, found, expected)
 
 
 def _names(chosen: Names) -> tuple[str, ...] | None:

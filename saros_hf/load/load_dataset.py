@@ -74,9 +74,9 @@ def load_dataset(
     if streaming and num_proc is not None:
         raise UsageError(
             "num_proc",
-            found=f"{num_proc} with streaming=True",
-            expected="one of the two",
-            remedy="Give DataLoader(num_workers=...) instead: every case is a shard of its own.",
+            f"{num_proc} with streaming=True",
+            "one of the two",
+            "Give DataLoader(num_workers=...) instead: every case is a shard of its own.",
         )
     try:
         builder = Saros(

@@ -57,8 +57,8 @@ def find_masks(folder: Path) -> Sequence[CaseFiles | PackedCase]:
     if not found:
         raise MissingFileError(
             folder,
-            found="no body-regions.nii.gz in any case folder, and no ZIP of label maps",
-            expected=f"case_XXX/body-regions.nii.gz or {MASKS.name}",
-            remedy="Fetch them: saros download DIR",
+            "no body-regions.nii.gz in any case folder, and no ZIP of label maps",
+            f"case_XXX/body-regions.nii.gz or {MASKS.name}",
+            "Fetch them: saros download DIR",
         )
     return found

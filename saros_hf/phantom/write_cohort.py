@@ -157,15 +157,13 @@ def _refuse_bad_numbers(*, cases: int, seed: int, size: int, jobs: int | None) -
     }
     for option, (value, legal, expected) in limits.items():
         if not legal:
-            raise UsageError(
-                option, found=str(value), expected=expected, remedy="Give another number."
-            )
+            raise UsageError(option, str(value), expected)
 
 
 def _refusal(folder: Path, found: str) -> UsageError:
     return UsageError(
         folder,
-        found=found,
-        expected="a new or empty folder, or this very cohort unfinished",
-        remedy="Name another folder, or delete this one.",
+        found,
+        "a new or empty folder, or this very cohort unfinished",
+        "Name another folder, or delete this one.",
     )

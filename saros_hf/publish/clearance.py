@@ -74,9 +74,9 @@ def _objection(files: CaseFiles, cohort: Cohort | None, *, attested: bool) -> st
     if uid not in ("", case.series_instance_uid):
         raise RightsError(
             files.folder / SOURCE_NAME,
-            found=f"the CT of series {uid}",
-            expected=f"{case.series_instance_uid}, as the case table says",
-            remedy="Move the case folder away and fetch it again.",
+            f"the CT of series {uid}",
+            f"{case.series_instance_uid}, as the case table says",
+            "Move the case folder away and fetch it again.",
         )
     return None if uid or attested else _NO_WITNESS
 
@@ -105,9 +105,9 @@ def _attested_by_zip(data_dir: Path, case_ids: Iterable[str]) -> frozenset[str]:
         if not same and not _same_labels(archive, case_id, regions):
             raise RightsError(
                 regions,
-                found="other label maps than those of the official ZIP beside it",
-                expected=f"body regions of {case_id}",
-                remedy="Move the case folder away and fetch it again.",
+                "other label maps than those of the official ZIP beside it",
+                f"body regions of {case_id}",
+                "Move the case folder away and fetch it again.",
             )
         attested.add(case_id)
     return frozenset(attested)
@@ -128,9 +128,9 @@ def _refuse_shared_cts(folders: Iterable[CaseFiles], known: Rights) -> None:
         if not {first.parent.name, second.parent.name} <= closed:
             raise RightsError(
                 second,
-                found=f"the same CT as in {first.parent.name}",
-                expected="one of its own",
-                remedy="Delete the folder of both cases and fetch them again.",
+                f"the same CT as in {first.parent.name}",
+                "one of its own",
+                "Delete the folder of both cases and fetch them again.",
             )
 
 

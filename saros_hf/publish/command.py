@@ -75,7 +75,7 @@ def _refuse_other_names(repo: str) -> None:
     if not is_repo_id(repo):
         raise UsageError(
             "REPO",
-            found=repr(repo),
-            expected="user/name, of letters, digits and - _ .",
-            remedy="Give your own user name or organisation before the slash.",
+            repr(repo),
+            "user/name, of letters, digits and - _ .",
+            "Give your own user name or organisation before the slash.",
         )

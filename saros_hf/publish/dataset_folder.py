@@ -126,10 +126,9 @@ def refuse_to_drop(to: Destination, configs: Sequence[str]) -> None:
         parts = [part for part, names in CONFIGS.items() if {*names} & {*lost, *configs}]
         raise UsageError(
             to.page,
-            found=f"the configurations {', '.join(sorted(lost))}",
-            expected=f"none but {', '.join(configs)}",
-            remedy=f"Publish all of them: --config {' '.join(parts)}, or delete those folders on "
-            "the Hub.",
+            f"the configurations {', '.join(sorted(lost))}",
+            f"none but {', '.join(configs)}",
+            f"Publish all of them: --config {' '.join(parts)}, or delete those folders on the Hub.",
         )
 
 
@@ -153,10 +152,10 @@ def _chosen(data_dir: Path, part: Part, checked: Rights) -> tuple[str, ...]:
     more = f", and {len(reasons) - 2} more" if len(reasons) > 2 else ""
     raise MissingFileError(
         data_dir,
-        found=f"no {kind} that may be published as {part}"
+        f"no {kind} that may be published as {part}"
         + (f" ({'; '.join(reasons[:2])}{more})" if reasons else ""),
-        expected="at least one",
-        remedy="Give a folder of SAROS."
+        "at least one",
+        "Give a folder of SAROS."
         if part == "masks"
         else "Publish the label maps alone: --config masks",
     )

@@ -175,7 +175,7 @@ def _hub_name(shard: Path) -> str:
 def _not_ours(shard: Path, found: str) -> RightsError:
     return RightsError(
         shard,
-        found=found,
-        expected="rows that may be published, as this command writes them",
-        remedy="Delete the folder and run the same command again.",
+        found,
+        "rows that may be published, as this command writes them",
+        "Delete the folder and run the same command again.",
     )

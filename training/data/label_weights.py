@@ -29,7 +29,7 @@ def refuse_bad_weights(where: str, weights: Sequence[float], *, count: int | Non
     else:
         return
     remedy = "Give the background's first; 0 leaves a label out."
-    raise UsageError(where, found=found, expected=expected, remedy=remedy)
+    raise UsageError(where, found, expected, remedy)
 
 
 def refuse_bad_task_weights(
@@ -44,8 +44,8 @@ def refuse_bad_task_weights(
         if task not in tasks:
             raise UsageError(
                 "label_weights",
-                found=repr(task),
-                expected=" or ".join(tasks),
-                remedy="Name only label maps that are trained on; others are drawn from evenly.",
+                repr(task),
+                " or ".join(tasks),
+                "Name only label maps that are trained on; others are drawn from evenly.",
             )
         refuse_bad_weights(f"label_weights, {task}", of_task, count=num_classes(task))

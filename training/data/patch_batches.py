@@ -31,9 +31,9 @@ def refuse_thick_patches(patch_size: PatchSize) -> None:
     if len(patch_size) != 2:
         raise UsageError(
             "--data.patch_size",
-            found=str(list(patch_size)),
-            expected="voxels along i and j: the networks are two-dimensional",
-            remedy="Leave out the third; --data.context gives neighbouring slices as channels.",
+            str(list(patch_size)),
+            "voxels along i and j: the networks are two-dimensional",
+            "Leave out the third; --data.context gives neighbouring slices as channels.",
         )
 
 
@@ -107,9 +107,9 @@ class PatchDataset(Dataset[PatchBatch]):
         if len(patch_size) == 3 and self._channels > 1:
             raise UsageError(
                 "context",
-                found=f"{self._channels // 2} with patches in three dimensions",
-                expected="0, since they hold the neighbouring slices",
-                remedy="Leave context out, or give patch_size two numbers.",
+                f"{self._channels // 2} with patches in three dimensions",
+                "0, since they hold the neighbouring slices",
+                "Leave context out, or give patch_size two numbers.",
             )
 
     def __getitem__(self, number: int) -> PatchBatch:

@@ -51,9 +51,9 @@ class CentreDraw:
             if not weights.any():
                 raise UsageError(
                     task,
-                    found="no slice with a label that has a weight",
-                    expected="at least one",
-                    remedy="Raise the label_weights of labels that are annotated, or leave this "
+                    "no slice with a label that has a weight",
+                    "at least one",
+                    "Raise the label_weights of labels that are annotated, or leave this "
                     "label map out.",
                 )
             for label in np.flatnonzero(weights):

@@ -147,9 +147,9 @@ class SliceStore:
         if not np.allclose(steps[same_case], expected[same_case], rtol=0.01):
             raise UsageError(
                 "patch_size",
-                found="three dimensions, and slices left out between the annotated ones",
-                expected="every slice of each case",
-                remedy='Load them: load_dataset("saros", "slices", unannotated=True).',
+                "three dimensions, and slices left out between the annotated ones",
+                "every slice of each case",
+                'Load them: load_dataset("saros", "slices", unannotated=True).',
             )
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
@@ -173,9 +173,9 @@ def split_store(
     missing = next(task for task in tasks if task not in found)
     raise MissingFileError(
         data_dir,
-        found=f"no {missing} annotation in the {split} split",
-        expected=f"at least one annotated case in {split}",
-        remedy="Add cases of its folds, or choose another --data.fold.",
+        f"no {missing} annotation in the {split} split",
+        f"at least one annotated case in {split}",
+        "Add cases of its folds, or choose another --data.fold.",
     )
 
 

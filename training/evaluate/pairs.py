@@ -96,9 +96,9 @@ def pairs(evaluation: Evaluation) -> list[Pair]:
     if missing and not evaluation.allow_missing:
         raise MissingFileError(
             evaluation.predictions,
-            found=f"no prediction of {len(missing)} of {len(cases)} cases: {few(missing)}",
-            expected=f"one of every case in the {evaluation.split} split",
-            remedy="Predict them, or count them as empty predictions with --allow-missing.",
+            f"no prediction of {len(missing)} of {len(cases)} cases: {few(missing)}",
+            f"one of every case in the {evaluation.split} split",
+            "Predict them, or count them as empty predictions with --allow-missing.",
         )
     return [Pair(files, found.get(files.case.case_id)) for files in cases]
 
@@ -117,12 +117,7 @@ def few(names: list[str]) -> str:
 def _split(evaluation: Evaluation) -> list[CaseFiles]:
     """Return the cases that the table has in the split, whether their files are there or not."""
     if evaluation.split not in (*SPLITS, "all"):
-        raise UsageError(
-            "--split",
-            found=evaluation.split,
-            expected=f"one of {', '.join(SPLITS)}, all",
-            remedy="Choose one of them.",
-        )
+        raise UsageError("--split", evaluation.split, f"one of {', '.join(SPLITS)}, all")
     return [
         CaseFiles(case, evaluation.truth / case.case_id)
         for case in read_case_table(find_table(evaluation.truth))
@@ -135,17 +130,17 @@ def _refuse_missing_truth(evaluation: Evaluation) -> None:
     if len(missing) == len(cases):
         raise MissingFileError(
             evaluation.truth,
-            found=f"no case with {evaluation.task}.nii.gz in the {evaluation.split} split",
-            expected="at least one",
-            remedy="Choose another --split, or all.",
+            f"no case with {evaluation.task}.nii.gz in the {evaluation.split} split",
+            "at least one",
+            "Choose another --split, or all.",
         )
     # Some cases of SAROS have no body parts.
     if missing and evaluation.task == "body-regions" and not evaluation.partial:
         raise MissingFileError(
             evaluation.truth,
-            found=f"no body-regions.nii.gz of {len(missing)} of {len(cases)} cases: {few(missing)}",
-            expected=f"one of every case in the {evaluation.split} split",
-            remedy="Fetch them with saros download, or score the other cases with --partial.",
+            f"no body-regions.nii.gz of {len(missing)} of {len(cases)} cases: {few(missing)}",
+            f"one of every case in the {evaluation.split} split",
+            "Fetch them with saros download, or score the other cases with --partial.",
         )
 
 
@@ -171,17 +166,17 @@ def find_predictions(folder: Path, task: Task) -> dict[str, Path]:
         if case_id in found:
             raise UsageError(
                 path,
-                found=f"a second prediction of {case_id} beside {found[case_id].name}",
-                expected="one",
-                remedy="Move one of them away.",
+                f"a second prediction of {case_id} beside {found[case_id].name}",
+                "one",
+                "Move one of them away.",
             )
         found[case_id] = path
     if not found:
         raise MissingFileError(
             folder,
-            found="no prediction",
-            expected=f"case_XXX.nii.gz, or case_XXX/{task}.nii.gz",
-            remedy="Give the folder that the predictions were written to.",
+            "no prediction",
+            f"case_XXX.nii.gz, or case_XXX/{task}.nii.gz",
+            "Give the folder that the predictions were written to.",
         )
     return found
 

@@ -55,9 +55,7 @@ def read_evaluation(folder: Path) -> EvaluationResult:
     path = folder / SUMMARY
     remedy = "Make it with: saros evaluate TRUTH_DIR PREDICTION_DIR --out DIR"
     if not path.is_file():
-        raise MissingFileError(
-            path, found="no such file", expected="an evaluation's summary", remedy=remedy
-        )
+        raise MissingFileError(path, "no such file", "an evaluation's summary", remedy)
     try:
         told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         task, split, fold = told["task"], told["split"], int(told["fold"])
@@ -66,14 +64,12 @@ def read_evaluation(folder: Path) -> EvaluationResult:
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableFileError(
             path,
-            found=f"no summary ({type(error).__name__}: {error})",
-            expected="task, split, fold and synthetic",
-            remedy=remedy,
+            f"no summary ({type(error).__name__}: {error})",
+            "task, split, fold and synthetic",
+            remedy,
         ) from error
     if task not in TASKS:
-        raise UnreadableFileError(
-            path, found=f"task {task}", expected=" or ".join(TASKS), remedy=remedy
-        )
+        raise UnreadableFileError(path, f"task {task}", " or ".join(TASKS), remedy)
     return EvaluationResult(task, split, fold, synthetic, read_metrics(folder / METRICS), example)
 
 

@@ -100,9 +100,9 @@ def _one_thread() -> None:
 def _out_of_memory(processes: int) -> UsageError:
     return UsageError(
         "--jobs",
-        found=f"that one of {processes} processes was ended, most likely for want of memory",
-        expected="memory for all of them",
-        remedy=f"Start again with --jobs {max(1, processes // 2)}: finished cases are kept.",
+        f"that one of {processes} processes was ended, most likely for want of memory",
+        "memory for all of them",
+        f"Start again with --jobs {max(1, processes // 2)}: finished cases are kept.",
     )
 
 
@@ -111,6 +111,4 @@ def _one_error(failures: Mapping[str, SarosError]) -> SarosError:
     first, *others = failures
     error = failures[first]
     more = f" Failed as well: {', '.join(sorted(others))}." if others else ""
-    return type(error)(
-        error.where, found=error.found, expected=error.expected, remedy=error.remedy + more
-    )
+    return type(error)(error.where, error.found, error.expected, error.remedy + more)

@@ -105,10 +105,7 @@ def _naming(case_id: str) -> Iterator[None]:
         yield
     except SarosError as error:
         raise type(error)(
-            f"{case_id}, {error.where}",
-            found=error.found,
-            expected=error.expected,
-            remedy=error.remedy,
+            f"{case_id}, {error.where}", error.found, error.expected, error.remedy
         ) from error
 
 
@@ -119,7 +116,7 @@ def _on_grid_of(truth: Volume, pred: Volume, case_id: str) -> Volume:
         return turned
     raise GridMismatchError(
         f"{case_id}, prediction",
-        found=turned.describe_grid(),
-        expected=f"the grid of the truth, {truth.describe_grid()}",
-        remedy="Resample the prediction to the label map's voxels, nearest neighbour.",
+        turned.describe_grid(),
+        f"the grid of the truth, {truth.describe_grid()}",
+        "Resample the prediction to the label map's voxels, nearest neighbour.",
     )

@@ -66,9 +66,9 @@ def read_metrics(path: Path) -> list[Score]:
     if not path.is_file():
         raise MissingFileError(
             path,
-            found="no such file",
-            expected="a table of scores",
-            remedy="Make it with: saros evaluate TRUTH_DIR PREDICTION_DIR --out DIR",
+            "no such file",
+            "a table of scores",
+            "Make it with: saros evaluate TRUTH_DIR PREDICTION_DIR --out DIR",
         )
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
@@ -116,9 +116,9 @@ def case_means(
     if not chosen or any((s.case_id, s.label) not in truth_ml for s in chosen):
         raise UsageError(
             "scores",
-            found=f"{len(chosen)} {metric} ({wanted}) and {len(truth_ml)} truth_ml values",
-            expected="both for the same cases and labels",
-            remedy="Score the cases again with this protocol.",
+            f"{len(chosen)} {metric} ({wanted}) and {len(truth_ml)} truth_ml values",
+            "both for the same cases and labels",
+            "Score the cases again with this protocol.",
         )
     cases: dict[str, list[float]] = {}
     for score in chosen:
@@ -149,7 +149,7 @@ def _score(row: list[str], where: str) -> Score:
 def _no_score(where: str | Path, row: list[str]) -> TableError:
     return TableError(
         where,
-        found=repr(",".join(row)),
-        expected=",".join(COLUMNS),
-        remedy="Use a table that saros evaluate wrote, unedited.",
+        repr(",".join(row)),
+        ",".join(COLUMNS),
+        "Use a table that saros evaluate wrote, unedited.",
     )

@@ -86,16 +86,16 @@ def _fit(fold: int, out: Path, arguments: Sequence[str]) -> None:
     if caught:
         raise RunStoppedError(
             folder,
-            found=f"{signal.Signals(caught[0]).name}",
-            expected="five folds trained",
-            remedy="Run the same command again: it goes on.",
+            f"{signal.Signals(caught[0]).name}",
+            "five folds trained",
+            "Run the same command again: it goes on.",
         )
     if code:
         raise FoldError(
             folder,
-            found=f"exit code {code} of training",
-            expected="0",
-            remedy="Mend what the message above tells and run the same command again: it goes on.",
+            f"exit code {code} of training",
+            "0",
+            "Mend what the message above tells and run the same command again: it goes on.",
         )
 
 

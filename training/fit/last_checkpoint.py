@@ -78,9 +78,9 @@ class LastCheckpoint(ModelCheckpoint):
             return
         raise RunStoppedError(
             path.parent,
-            found=f"a signal to stop after step {trainer.global_step}",
-            expected="the end of the run",
-            remedy="Go on with the same command and --ckpt_path last.",
+            f"a signal to stop after step {trainer.global_step}",
+            "the end of the run",
+            "Go on with the same command and --ckpt_path last.",
         )
 
 

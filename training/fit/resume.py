@@ -48,9 +48,9 @@ def checkpoint_of(named: str | None, folder: Path, verb: str) -> Path | None:
         return None  # a job's script may say so from its first run on
     raise MissingFileError(
         path,
-        found="no such file",
-        expected="a checkpoint of saros fit",
-        remedy="Check --ckpt_path, with last also --out and --fold.",
+        "no such file",
+        "a checkpoint of saros fit",
+        "Check --ckpt_path, with last also --out and --fold.",
     )
 
 
@@ -77,9 +77,8 @@ def settings_in(path: Path) -> dict[str, Any]:
     except Exception as error:
         raise UnreadableFileError(
             path,
-            found=f"no checkpoint of this package ({type(error).__name__})",
-            expected="best.ckpt or last.ckpt of saros fit",
-            remedy="Give another.",
+            f"no checkpoint of this package ({type(error).__name__})",
+            "best.ckpt or last.ckpt of saros fit",
         ) from error
     named = {f"{'data' if name in LINKED else 'model'}.{name}": network[name] for name in network}
     named.pop("model._instantiator", None)
@@ -99,9 +98,9 @@ def refuse_another_network(
         if json.loads(mine) != json.loads(kept):  # 1 is 1.0, and a tuple a list
             raise UsageError(
                 f"--{name}",
-                found=mine,
-                expected=f"{kept}, with which {path} was trained",
-                remedy="Leave it out, also of --config, or train another network.",
+                mine,
+                f"{kept}, with which {path} was trained",
+                "Leave it out, also of --config, or train another network.",
             )
 
 
@@ -119,7 +118,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     except Timeout as error:
         raise UsageError(
             folder,
-            found="another process that trains there",
-            expected="one at a time",
-            remedy="Wait for it, or give another --out or --fold.",
+            "another process that trains there",
+            "one at a time",
+            "Wait for it, or give another --out or --fold.",
         ) from error

@@ -44,9 +44,9 @@ class Watchdog(Callback):
             if not 0 < peak <= 1:
                 raise WastedRunError(
                     "--model.learning_rate",
-                    found=str(peak),
-                    expected="above 0, at most 1",
-                    remedy="Take 0.002 for AdamW, 0.01 for SGD.",
+                    str(peak),
+                    "above 0, at most 1",
+                    "Take 0.002 for AdamW, 0.01 for SGD.",
                 )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -87,16 +87,16 @@ class Watchdog(Callback):
         if not self._annotated:
             raise WastedRunError(
                 f"epoch {trainer.current_epoch}",
-                found="no annotated voxel in its patches",
-                expected="some in every one",
-                remedy="Check the label maps: saros verify DIR.",
+                "no annotated voxel in its patches",
+                "some in every one",
+                "Check the label maps: saros verify DIR.",
             )
         if self._inside_window < _LEAST_INSIDE:
             raise WastedRunError(
                 f"epoch {trainer.current_epoch}",
-                found=f"{self._inside_window:.1%} of voxels inside the window at best",
-                expected="CT in Hounsfield units, mostly soft tissue and fat",
-                remedy="Check --data.window, and that images are CT in HU: saros verify DIR.",
+                f"{self._inside_window:.1%} of voxels inside the window at best",
+                "CT in Hounsfield units, mostly soft tissue and fat",
+                "Check --data.window, and that images are CT in HU: saros verify DIR.",
             )
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -125,9 +125,9 @@ class Watchdog(Callback):
             if not trainer.strategy.reduce(anywhere, reduce_op="sum"):
                 raise WastedRunError(
                     f"epoch {trainer.current_epoch}, {task}",
-                    found="background alone in every prediction",
-                    expected="other labels after so many epochs",
-                    remedy="Check --data.window against the CTs, raise --model.learning_rate, or "
+                    "background alone in every prediction",
+                    "other labels after so many epochs",
+                    "Check --data.window against the CTs, raise --model.learning_rate, or "
                     "raise --model.class_balance.",
                 )
 
@@ -136,9 +136,9 @@ def _check_loss(trainer: Trainer, loss: Tensor) -> None:
     if not torch.isfinite(loss):
         raise WastedRunError(
             f"step {trainer.global_step}",
-            found=f"a loss of {loss.item()}",
-            expected="a number",
-            remedy="Lower --model.learning_rate, clip gradients with "
+            f"a loss of {loss.item()}",
+            "a number",
+            "Lower --model.learning_rate, clip gradients with "
             "--trainer.gradient_clip_val 1, or train with --trainer.precision 32-true.",
         )
 
@@ -149,7 +149,7 @@ def _check_labels(trainer: Trainer, batch: PatchBatch) -> None:
         if known.numel() and int(known.max()) >= num_classes(task):
             raise WastedRunError(
                 f"step {trainer.global_step}, {task}",
-                found=f"label {int(known.max())}",
-                expected=f"0 to {num_classes(task) - 1}, or {IGNORE_INDEX}",
-                remedy="Check that the label maps are those of this task: saros verify DIR.",
+                f"label {int(known.max())}",
+                f"0 to {num_classes(task) - 1}, or {IGNORE_INDEX}",
+                "Check that the label maps are those of this task: saros verify DIR.",
             )

@@ -52,9 +52,9 @@ class Optimisation:
         if math.isinf(steps) and not _timers(trainer):
             raise UsageError(
                 "--trainer.max_epochs",
-                found="-1, and no other limit",
-                expected="a run with an end, over which the learning rate rises and falls",
-                remedy="Give --trainer.max_time, --trainer.max_steps, or a number of epochs.",
+                "-1, and no other limit",
+                "a run with an end, over which the learning rate rises and falls",
+                "Give --trainer.max_time, --trainer.max_steps, or a number of epochs.",
             )
 
         # A function of the step, so that a resumed run may be longer than the one it goes on with.

@@ -54,17 +54,15 @@ def model_folder(name: str | Path) -> Path:
         return folder
     expected = "a folder that training wrote, or user/name on the Hub"
     if not is_repo_id(str(name).partition("@")[0]):
-        raise MissingFileError(
-            folder, found="no such folder", expected=expected, remedy="Check the path."
-        )
+        raise MissingFileError(folder, "no such folder", expected)
     try:
         return fetch_model(str(name), patterns=[f"*{CONFIG}", f"*{WEIGHTS}"])
     except HubError as error:
         raise HubError(
             name,
-            found=f"no such folder, and on the Hub {error.found}",
-            expected=expected,
-            remedy=f"If a folder is meant, check the path. {error.remedy}",
+            f"no such folder, and on the Hub {error.found}",
+            expected,
+            f"If a folder is meant, check the path. {error.remedy}",
         ) from error
 
 
@@ -129,10 +127,10 @@ def _no_model(path: Path, error: Exception, config: object) -> UnreadableFileErr
     wrote = config.get("version") if isinstance(config, Mapping) else None
     return UnreadableFileError(
         path,
-        found=f"no model that can be read ({type(error).__name__}: {error})"
+        f"no model that can be read ({type(error).__name__}: {error})"
         + (f", written by {_PACKAGE} {wrote}" if wrote else ""),
-        expected=f"{CONFIG} and {WEIGHTS} of {_PACKAGE} {version(_PACKAGE)}",
-        remedy="Give the folder that training or the demo wrote, e.g. demo/model, or install the "
+        f"{CONFIG} and {WEIGHTS} of {_PACKAGE} {version(_PACKAGE)}",
+        "Give the folder that training or the demo wrote, e.g. demo/model, or install the "
         "version that wrote it.",
     )
 

@@ -47,12 +47,7 @@ class PredictOptions:
         """Refuse what no slice can be predicted with."""
         for name, least in (("tile", STRIDE), ("batch_size", 1)):
             if (value := getattr(self, name)) < least:
-                raise UsageError(
-                    name,
-                    found=str(value),
-                    expected=f"at least {least}",
-                    remedy="Leave it out for the default.",
-                )
+                raise UsageError(name, str(value), f"at least {least}")
 
 
 def padded_forward(network: nn.Module, images: Tensor, position: Tensor | None = None) -> Tensor:

@@ -87,9 +87,9 @@ def make_trainer(where: Devices, folder: Path, *, bar: bool) -> Trainer:
     except (MisconfigurationException, ValueError) as error:
         raise UsageError(
             "--accelerator, --devices, --num-nodes, --precision",
-            found=str(error),
-            expected="what this machine has",
-            remedy="Leave them out for the defaults.",
+            str(error),
+            "what this machine has",
+            "Leave them out for the defaults.",
         ) from error
 
 

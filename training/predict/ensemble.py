@@ -78,9 +78,9 @@ def read_members(names: Sequence[str | Path]) -> list[SarosSegmenter]:
         if _apart_from_spacing(segmenter.spec) != _apart_from_spacing(first):
             raise UsageError(
                 place,
-                found=f"a model for {segmenter.spec}",
-                expected=f"the input of {places[0]}: {first}",
-                remedy="Average models that were trained with the same task and options.",
+                f"a model for {segmenter.spec}",
+                f"the input of {places[0]}: {first}",
+                "Average models that were trained with the same task and options.",
             )
     return segmenters
 
@@ -98,8 +98,8 @@ def _model_folders(name: str | Path) -> list[Path]:
     if not folds:
         raise MissingFileError(
             folder,
-            found="no model",
-            expected=f"{CONFIG} and {WEIGHTS}, or fold_1/model and so on",
-            remedy="Give the folder that training or the demo wrote, e.g. demo/model.",
+            "no model",
+            f"{CONFIG} and {WEIGHTS}, or fold_1/model and so on",
+            "Give the folder that training or the demo wrote, e.g. demo/model.",
         )
     return folds

@@ -90,11 +90,11 @@ def find_jobs(source: Path, out: Path) -> list[PredictionInput]:
 
 
 def _nothing(where: Path, found: str, expected: str) -> MissingFileError:
-    return MissingFileError(where, found=found, expected=expected, remedy="Check the path.")
+    return MissingFileError(where, found, expected)
 
 
 def _unfit(out: Path, found: str, expected: str) -> UsageError:
-    return UsageError(out, found=found, expected=expected, remedy="Give another OUT.")
+    return UsageError(out, found, expected, "Give another OUT.")
 
 
 def _images(source: Path, out: Path) -> list[Path]:
@@ -118,9 +118,7 @@ def _listed(path: Path) -> list[Path]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(
-            path, found=str(error), expected="a list in UTF-8", remedy="Save it as UTF-8."
-        ) from error
+        raise UsageError(path, str(error), "a list in UTF-8", "Save it as UTF-8.") from error
     lines = text.splitlines()
     is_table = path.suffix.lower() == ".csv"
     cells = [row[0] if row else "" for row in csv.reader(lines)] if is_table else lines
@@ -162,9 +160,9 @@ def _refuse_overwriting(jobs: Sequence[PredictionInput]) -> None:
         sources = ", ".join(str(job.source) for job in jobs if job.target == target)
         raise UsageError(
             target,
-            found=f"{count} CTs to be written there: {sources}",
-            expected="one",
-            remedy="Give them different names, or predict them into different folders.",
+            f"{count} CTs to be written there: {sources}",
+            "one",
+            "Give them different names, or predict them into different folders.",
         )
     for job in jobs:
         own = job.target.resolve()

@@ -193,9 +193,9 @@ def _refuse_full_disk(job: PredictionInput, error: Exception) -> None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         raise UsageError(
             job.target,
-            found=str(error),
-            expected="room for the label maps",
-            remedy="Make room and start the same command again: it goes on.",
+            str(error),
+            "room for the label maps",
+            "Make room and start the same command again: it goes on.",
         ) from error
 
 

@@ -116,9 +116,9 @@ def refuse_other_task(to: Destination, tasks: Sequence[Task]) -> None:
     if there and set(there) != set(tasks):
         raise UsageError(
             to.page,
-            found=f"a model for {' and '.join(there)}",
-            expected=f"one for {' and '.join(tasks)}, or a new repository",
-            remedy="Choose another name, or empty that repository yourself.",
+            f"a model for {' and '.join(there)}",
+            f"one for {' and '.join(tasks)}, or a new repository",
+            "Choose another name, or empty that repository yourself.",
         )
 
 
@@ -132,19 +132,17 @@ def refuse_controlled(networks: Sequence[SarosSegmenter], *, allowed: bool) -> N
     if left in ("controlled", "unknown") and not allowed:
         raise RightsError(
             "the network",
-            found="training CTs under NIH controlled access"
+            "training CTs under NIH controlled access"
             if left == "controlled"
             else "training CTs whose licence is not known",
-            expected="none, as its weights are derived from them",
-            remedy="If you may publish them, give publish-model --i-may-publish-these-weights.",
+            "none, as its weights are derived from them",
+            "If you may publish them, give publish-model --i-may-publish-these-weights.",
         )
 
 
 def _from_checkpoint(path: Path) -> SarosSegmenter:
     if not path.is_file():
-        raise MissingFileError(
-            path, found="no such file", expected="a checkpoint", remedy="Check the path."
-        )
+        raise MissingFileError(path, "no such file", "a checkpoint")
     try:
         # Only weights, numbers and texts: a checkpoint from strangers runs no code. It brings all
         # weights with it, so that those to start from need not be downloaded.
@@ -154,9 +152,9 @@ def _from_checkpoint(path: Path) -> SarosSegmenter:
     except Exception as error:
         raise UnreadableFileError(
             path,
-            found=f"no checkpoint of this package ({type(error).__name__})",
-            expected="best.ckpt or last.ckpt of saros fit",
-            remedy="Give another, or the folder of a model.",
+            f"no checkpoint of this package ({type(error).__name__})",
+            "best.ckpt or last.ckpt of saros fit",
+            "Give another, or the folder of a model.",
         ) from error
 
 
@@ -170,9 +168,9 @@ def _member_names(networks: Sequence[SarosSegmenter]) -> list[str]:
     if times > 1:
         raise UsageError(
             "the ensemble",
-            found=f"{times} networks of {name}",
-            expected="one of each fold",
-            remedy="Publish one run: the folder that holds fold_1 to fold_5.",
+            f"{times} networks of {name}",
+            "one of each fold",
+            "Publish one run: the folder that holds fold_1 to fold_5.",
         )
     return names
 
@@ -182,9 +180,9 @@ def _refuse_two_of_a_task(evaluations: Sequence[EvaluationResult]) -> None:
         if times > 1:
             raise UsageError(
                 "--evaluation",
-                found=f"{times} evaluations of {task}",
-                expected="one of each label map",
-                remedy="Give the one whose scores the card is to show.",
+                f"{times} evaluations of {task}",
+                "one of each label map",
+                "Give the one whose scores the card is to show.",
             )
 
 
@@ -193,16 +191,16 @@ def _refuse_seen_cases(evaluated: EvaluationResult, networks: Sequence[SarosSegm
     if evaluated.task not in networks[0].tasks:
         raise UsageError(
             "--evaluation",
-            found=f"scores of {evaluated.task}",
-            expected=f"scores of {' or '.join(networks[0].tasks)}",
-            remedy="Give the evaluation of this model.",
+            f"scores of {evaluated.task}",
+            f"scores of {' or '.join(networks[0].tasks)}",
+            "Give the evaluation of this model.",
         )
     folds = {one.record.fold for one in networks if one.record is not None}
     held_back = evaluated.split == "validation" and folds == {evaluated.fold}
     if evaluated.split != "test" and not held_back:
         raise UsageError(
             "--evaluation",
-            found=f"scores of the {evaluated.split} split (fold {evaluated.fold})",
-            expected="cases that no network was trained on",
-            remedy="Score the test split: saros evaluate DIR PREDICTIONS --split test",
+            f"scores of the {evaluated.split} split (fold {evaluated.fold})",
+            "cases that no network was trained on",
+            "Score the test split: saros evaluate DIR PREDICTIONS --split test",
         )

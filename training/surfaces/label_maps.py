@@ -29,17 +29,17 @@ def comparable(
     if not 1 <= num_classes <= _MOST_CLASSES:
         raise UsageError(
             "num_classes",
-            found=str(num_classes),
-            expected=f"1 to {_MOST_CLASSES}",
-            remedy="Count the labels, background included.",
+            str(num_classes),
+            f"1 to {_MOST_CLASSES}",
+            "Count the labels, background included.",
         )
     predicted, truth = _whole_numbers("prediction", pred), _whole_numbers("target", target)
     if predicted.shape != truth.shape:
         raise GridMismatchError(
             "prediction",
-            found=f"shape {predicted.shape}",
-            expected=f"the target's shape {truth.shape}",
-            remedy="Bring the prediction back to the grid of the label map.",
+            f"shape {predicted.shape}",
+            f"the target's shape {truth.shape}",
+            "Bring the prediction back to the grid of the label map.",
         )
     if not truth.ndim:
         return predicted.reshape(1), truth.reshape(1)
@@ -57,9 +57,9 @@ def as_labels(where: str, values: NDArray[Any], num_classes: int) -> NDArray[np.
         if not 0 <= low <= high < num_classes:
             raise UnknownLabelError(
                 where,
-                found=f"labels from {low} to {high} in annotated voxels",
-                expected=f"0 to {num_classes - 1}",
-                remedy="Check num_classes, and that both label maps belong to the same task.",
+                f"labels from {low} to {high} in annotated voxels",
+                f"0 to {num_classes - 1}",
+                "Check num_classes, and that both label maps belong to the same task.",
             )
     return values.astype(np.uint8, copy=False)
 
@@ -76,9 +76,9 @@ def required_slices(truth: NDArray[Any]) -> NDArray[np.intp]:
             return found
     raise UsageError(
         "target",
-        found=f"no annotated slice in shape {(*truth.shape[1:], len(truth))}",
-        expected=f"(I, J, K) with at least one axial slice [:, :, k] free of {IGNORE_INDEX}",
-        remedy="Check that k is the axial axis, or leave this case out.",
+        f"no annotated slice in shape {(*truth.shape[1:], len(truth))}",
+        f"(I, J, K) with at least one axial slice [:, :, k] free of {IGNORE_INDEX}",
+        "Check that k is the axial axis, or leave this case out.",
     )
 
 
@@ -89,12 +89,7 @@ def refuse_spacing(spacing_mm: tuple[float, float, float]) -> None:
         UsageError: A length is missing, or not positive.
     """
     if len(spacing_mm) != 3 or not all(0 < step < math.inf for step in spacing_mm):
-        raise UsageError(
-            "spacing_mm",
-            found=str(spacing_mm),
-            expected="three positive lengths in mm",
-            remedy="Correct this argument.",
-        )
+        raise UsageError("spacing_mm", str(spacing_mm), "three positive lengths in mm")
 
 
 def _whole_numbers(where: str, labels: LabelMap) -> NDArray[Any]:
@@ -108,7 +103,7 @@ def _whole_numbers(where: str, labels: LabelMap) -> NDArray[Any]:
         kind = str(array.dtype)
     raise UsageError(
         where,
-        found=f"labels of type {kind}",
-        expected="whole numbers",
-        remedy="Give label maps; of logits take the argmax over classes first.",
+        f"labels of type {kind}",
+        "whole numbers",
+        "Give label maps; of logits take the argmax over classes first.",
     )

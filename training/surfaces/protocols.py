@@ -25,12 +25,7 @@ def ruler_of(
     i, j, k = spacing_mm
     rulers = {"slice": (i, j), "volume": (k, i, j), "published": (i, k, j)}
     if protocol not in rulers:
-        raise UsageError(
-            "protocol",
-            found=protocol,
-            expected=f"one of {', '.join(SURFACE_PROTOCOLS)}",
-            remedy="Correct this argument.",
-        )
+        raise UsageError("protocol", protocol, f"one of {', '.join(SURFACE_PROTOCOLS)}")
     return Tolerance(rulers[protocol], tolerance_mm)
 
 

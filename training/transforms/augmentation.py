@@ -70,9 +70,9 @@ class Augmentation:
             if not (math.isfinite(value) and low <= value <= high):
                 raise UsageError(
                     f"augmentation.{name}",
-                    found=str(value),
-                    expected=f"{low} or more" if high == math.inf else f"{low} to {high}",
-                    remedy=f"The default is {type(self).__dataclass_fields__[name].default}.",
+                    str(value),
+                    f"{low} or more" if high == math.inf else f"{low} to {high}",
+                    f"The default is {type(self).__dataclass_fields__[name].default}.",
                 )
 
     def draw(self, seed: int, count: int) -> "Draws":
