@@ -1,6 +1,8 @@
 """Shared data: one small phantom cohort, made once."""
 
+import importlib.util
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +23,15 @@ from helpers.archives import Archives
 from saros_hf.phantom.write_cohort import simulate
 
 SIZE = 64
+
+_NEEDS_TORCH = re.compile(r"^\s*(from|import) (torch|lightning|training(?!\.cli))", re.MULTILINE)
+
+if importlib.util.find_spec("torch") is None:  # saros_hf alone: make test-data
+    collect_ignore = [
+        str(path)
+        for path in Path(__file__).parent.rglob("*.py")
+        if _NEEDS_TORCH.search(path.read_text())
+    ]
 
 
 @pytest.fixture(scope="session")
