@@ -177,20 +177,20 @@ def nnunet(options: argparse.Namespace, image: Volume) -> None:
     size = run["parameters"] / 1e6
     print(f"train nnU-Net ({size:.0f} M, batch {run['batch_size']}): {rate:.2f} images/s")
     print(f"  share of a step before it has its batch: {run['waiting']:.2f}")
-    few = list(range(8))
+    slices = list(range(8))
     for mirrored in (False, True):
         predictor.use_mirroring = mirrored
 
         def once() -> float:
             began = time.perf_counter()
-            peer.predict(predictor, image, few)
+            peer.predict(predictor, image, slices)
             return time.perf_counter() - began
 
-        rates = [len(few) / one for one in repeated(once, 2)]
+        rates = [len(slices) / one for one in repeated(once, 2)]
         whole = WHOLE_BODY / max(rates)
         print(
             f"predict nnU-Net, mirror {mirrored}: {spread(rates)} slices/s, "
-            f"{whole:.0f} s for {WHOLE_BODY} by extrapolation from {len(few)}"
+            f"{whole:.0f} s for {WHOLE_BODY} by extrapolation from {len(slices)}"
         )
 
 

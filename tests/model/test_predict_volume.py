@@ -26,15 +26,15 @@ class Threshold(nn.Module):
         return -((images[:, :1] - self.centres.view(1, 3, 1, 1)) ** 2)
 
 
-class Neighbours(nn.Module):
-    """Labels a slice 1 if its last channel is brighter than its first."""
+class TwoChannels(nn.Module):
+    """Labels a pixel 1 where the second of two weighted sums of channels is greater."""
 
-    def __init__(self) -> None:
+    def __init__(self, *weights: list[float]) -> None:
         super().__init__()
-        self.one = nn.Parameter(torch.ones(1))
+        self.weights = nn.Parameter(torch.tensor(weights))
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.stack([images[:, 0], images[:, -1] * self.one], dim=1)
+        return torch.einsum("nc,bcij->bnij", self.weights, images)
 
 
 def ramp(spacing: float = 1.5) -> Volume:
@@ -87,9 +87,10 @@ def test_context_slices_are_as_far_away_as_in_training(trained: float) -> None:
     array = np.zeros((4, 4, 12), np.int16)
     array[..., 6:] = 50
     spec = InputSpec("body-parts", 1, (-100.0, 100.0), (0.0, 9.0), slice_spacing_mm=trained)
+    network = TwoChannels([1.0, 0.0, 0.0], [0.0, 0.0, 1.0])
     for spacing, expected in ((trained, [5, 6]), (trained / 2, [4, 5, 6, 7])):
         image = Volume(array, np.diag([1.0, 1.0, spacing, 1.0]))
-        labels = predict_maps([Neighbours()], image, spec)["body-parts"]
+        labels = predict_maps([network], image, spec)["body-parts"]
         assert np.flatnonzero(labels.array[0, 0]).tolist() == expected
 
 
@@ -110,20 +111,11 @@ def test_only_chosen_slices_are_labelled() -> None:
 
 
 def test_position_channels_hold_the_height_above_the_feet() -> None:
-    class Height(nn.Module):
-        """Labels a slice 1 above the middle of the scan."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.one = nn.Parameter(torch.ones(1))
-
-        def forward(self, images: Tensor) -> Tensor:
-            return torch.stack([-images[:, 2] * self.one, images[:, 2]], dim=1)
-
+    network = TwoChannels([0.0, 0.0, -1.0], [0.0, 0.0, 1.0])  # 1 above the middle of the scan
     spec = InputSpec("body-parts", 0, (-100.0, 100.0), (1.0, 2.0), position=True)
     for code in ("RAS", "LPI"):
         image = ramp().oriented(code)
-        labels = predict_maps([Height()], image, spec)["body-parts"].to_ras().array
+        labels = predict_maps([network], image, spec)["body-parts"].to_ras().array
         assert not labels[..., :4].any()
         assert labels[..., 5:].all()
 
