@@ -1,8 +1,8 @@
-"""How many annotated patches a second the train loader makes, beside its peers and bare memory.
+"""Annotated patches per second of the train loader, other packages and a bare memory map.
 
-Needs nnunetv2 and monai besides this package. Every stream runs in a process of its own, one after
+Needs nnunetv2 and monai besides this package. Every stream runs in its own process, one after
 another, on the same phantom cases, with a warm page cache, in rounds. Each peer runs without helper
-processes and with two: the better setting is the one to quote.
+processes and with two; quote the better setting.
 """
 
 import argparse
@@ -29,10 +29,12 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=6)
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=6.0, help="duration of each measurement")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--times", type=int, nargs="*", default=[10, 100], help="as many slices")
-    parser.add_argument("--folder", type=Path, help="where the data go, instead of a temporary one")
+    parser.add_argument(
+        "--times", type=int, nargs="*", default=[10, 100], help="factors of the number of slices"
+    )
+    parser.add_argument("--folder", type=Path, help="folder for the data (default: temporary)")
     parser.add_argument("--stream", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.stream:
@@ -47,7 +49,7 @@ def main() -> None:
 
 
 def prepare(folder: Path, cases: int) -> None:
-    """Write the phantom cases and what each stream reads."""
+    """Write the phantom cases and the files that each stream reads."""
     if (folder / "ready").exists():
         return
     import datasets
@@ -80,12 +82,12 @@ def prepare(folder: Path, cases: int) -> None:
 
 
 def compare_streams(folder: Path, seconds: float, rounds: int) -> None:
-    """Print annotated patches a second of every stream, and ratios within each round."""
+    """Print annotated patches per second of every stream, and ratios within each round."""
     from sampling_peers import CONTENDERS, better_settings
 
     print(f"{os.cpu_count()} cores; median (range) of {rounds} rounds of {seconds:.0f} s, batch 8")
     for size in SIZES:
-        # Augmentation is slow enough to tell from the small patch alone.
+        # Augmentation is slow enough to be measured with the small patch alone.
         names = [n for n in CONTENDERS if size == "256x256" or "augmented" not in n]
         results: dict[str, list[dict[str, float]]] = {name: [] for name in names}
         for _ in range(rounds):
@@ -106,7 +108,7 @@ def report(
     *,
     mark: str,
 ) -> None:
-    """Print a line: bare memory hands out int16, the peers float32, as ours is compared."""
+    """Print one line; int16 is compared with the bare memory map, float32 with the peers."""
     ours = results["ours, int16" if name == "bare memory map" else "ours, normalised float32"]
     ratios = [a["rate"] / b["rate"] for a, b in zip(ours, measured, strict=True)]
     rate = spread([one["rate"] for one in measured])
@@ -121,7 +123,7 @@ def report(
 
 
 def compare_sizes(folder: Path, times: list[int], seconds: float, rounds: int) -> None:
-    """Print ours with many times the slices: within memory, and three times as large as it."""
+    """Print our rate with many times the slices, within memory and at three times its size."""
     print("\n256x256, more slices: patches/s, against as many slices as above, MiB above imports")
     for many in [1, *times]:
         place = multiplied(folder, many)
@@ -150,7 +152,7 @@ def compare_sizes(folder: Path, times: list[int], seconds: float, rounds: int) -
 
 
 def multiplied(folder: Path, many: int) -> Path:
-    """Return a folder whose rows are those of ``folder`` many times over, written out."""
+    """Return a folder with the rows of ``folder`` repeated ``many`` times on disk."""
     import datasets
 
     datasets.disable_progress_bars()
@@ -166,7 +168,7 @@ def multiplied(folder: Path, many: int) -> Path:
 
 @contextmanager
 def memory_limit(size: int) -> Iterator[bool]:
-    """Hold processes that join to ``size`` bytes, page cache included, from a cold start."""
+    """Limit processes that join to ``size`` bytes, page cache included, from a cold start."""
     try:
         MEMORY_GROUP.mkdir(exist_ok=True)
         (MEMORY_GROUP / "memory.limit_in_bytes").write_text(str(size))
@@ -182,7 +184,7 @@ def memory_limit(size: int) -> Iterator[bool]:
 def run(
     name: str, size: str, folder: Path, seconds: float, *, limited: bool = False
 ) -> dict[str, float]:
-    """Return what a stream measures in a process of its own."""
+    """Return the measurements of a stream in its own process."""
     command = [sys.executable, __file__, "--seconds", str(seconds)]
     command += ["--stream", name, size, str(folder)]
     if limited:
@@ -196,7 +198,7 @@ def run(
 
 
 def measure(name: str, size: tuple[int, ...], folder: Path, seconds: float) -> dict[str, float]:
-    """Return rate and memory of one stream in this process, once it runs."""
+    """Return rate and memory of one stream in this process, after a warm-up."""
     import torch
     from memory_watch import MemoryWatch
     from sampling_peers import BATCH, CONTENDERS, unannotated_in
@@ -233,7 +235,7 @@ def measure(name: str, size: tuple[int, ...], folder: Path, seconds: float) -> d
 
 
 def _import_all(name: str) -> None:
-    """Import what a stream needs, so that its memory is not counted as the stream's."""
+    """Import the packages of a stream, so that their memory is not counted as the stream's."""
     import training.data.patch_batches
     import training.data.slice_store
     import training.transforms  # noqa: F401
@@ -246,13 +248,13 @@ def _import_all(name: str) -> None:
 
 
 def _annotated(batch: tuple[Any, Any], unannotated: int) -> int:
-    """Return how many patches of a batch hold annotation."""
+    """Return the number of patches of a batch that hold annotation."""
     mask = batch[1].flatten(1)
     return int(((mask != unannotated) & (mask >= 0)).any(1).sum())
 
 
 def spread(values: list[float], digits: int = 4) -> str:
-    """Return the median and the range in few digits."""
+    """Return the median and the range, rounded."""
     middle = statistics.median(values)
     return f"{middle:.{digits}g} ({min(values):.{digits}g}-{max(values):.{digits}g})"
 

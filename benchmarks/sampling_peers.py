@@ -1,7 +1,7 @@
-"""Streams of patches around annotated voxels, ours and the peers', all from the same cases.
+"""Streams of patches around annotated voxels, ours and other packages', from the same cases.
 
-Each function returns an endless iterator of (image, mask) batches. Peers are set up as their
-documentation says, with everything they can prepare prepared beforehand.
+Each function returns an endless iterator of (image, mask) batches. Peers are set up as in their
+documentation, with all possible preprocessing done beforehand.
 """
 
 from collections.abc import Iterator
@@ -22,11 +22,11 @@ Stream: TypeAlias = Iterator[tuple[Any, Any]]
 Size: TypeAlias = tuple[int, ...]
 BATCH = 8
 IGNORED = 14
-"""255 to those peers that want labels in a row."""
+"""Replaces 255 for peers that need consecutive labels."""
 
 
 class BareMemoryMap(Dataset):
-    """Random windows of two raw files, written into one buffer per batch: what memory can give."""
+    """Random crops of two raw files, copied into one buffer per batch: an upper bound."""
 
     def __init__(self, folder: Path, size: Size) -> None:
         shape = tuple(np.load(folder / "shape.npy").tolist())
@@ -53,7 +53,7 @@ class BareMemoryMap(Dataset):
 
 
 def write_raw(folder: Path, cases: list[CaseFiles], *, every: bool) -> None:
-    """Write the annotated slices, or all of them, of the cases as two raw files."""
+    """Write the annotated slices, or all slices, of the cases as two raw files."""
     folder.mkdir(parents=True)
     images, masks = [], []
     for files in cases:
@@ -102,7 +102,7 @@ def ours(folder: Path, size: Size, *, form: str = "int16", compress: bool = Fals
 
 
 def torchio(folder: Path, size: Size, *, processes: int) -> Stream:
-    """Queue and LabelSampler, even over the labels, 255 left out; processes load subjects."""
+    """Queue and LabelSampler, even over the labels without 255; processes load subjects."""
     import torchio as tio
 
     subjects = [
@@ -158,7 +158,7 @@ def monai(folder: Path, size: Size, *, processes: int) -> Stream:
 
 
 def write_nnunet(folder: Path, cases: list[CaseFiles], size: Size) -> None:
-    """Write cases as nnU-Net's preprocessing leaves them: normalised float32 in Blosc2 files."""
+    """Write cases as nnU-Net's preprocessing does: normalised float32 in Blosc2 files."""
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
     from nnunetv2.training.dataloading.nnunet_dataset import (
         comp_blosc2_params,
@@ -190,7 +190,7 @@ def write_nnunet(folder: Path, cases: list[CaseFiles], size: Size) -> None:
 def nnunet(folder: Path, size: Size, *, processes: int) -> Stream:
     """nnU-Net v2's loader with its default third of patches forced to foreground.
 
-    Processes as its trainer starts them: batchgenerators' augmenter, six batches ahead.
+    Processes are started as in its trainer: batchgenerators' augmenter, six batches ahead.
     """
     from batchgenerators.dataloading.nondet_multi_threaded_augmenter import (
         NonDetMultiThreadedAugmenter,
@@ -231,7 +231,7 @@ CONTENDERS = OURS | {
 
 
 def better_settings(rates: dict[str, list[float]]) -> set[str]:
-    """Return of each peer the contender with the higher median rate."""
+    """Return the setting with the higher median rate for each peer."""
     found = set()
     for peer in PEERS:
         settings = [name for name in rates if name.startswith(peer)]
@@ -240,5 +240,5 @@ def better_settings(rates: dict[str, list[float]]) -> set[str]:
 
 
 def unannotated_in(name: str) -> int:
-    """Return what stands for 255 in a contender's masks; nnU-Net pads with -1 besides."""
+    """Return the value that replaces 255 in a contender's masks; nnU-Net also pads with -1."""
     return IGNORED if name.startswith(("nnU-Net", "MONAI")) else 255

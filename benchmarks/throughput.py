@@ -1,7 +1,7 @@
-"""Training images and predicted slices a second, ours and nnU-Net's 2-D configuration.
+"""Training images and predicted slices per second, ours and nnU-Net's 2-D configuration.
 
-One image is 512x512. Ours trains as benchmarks/ours.json says but on whole slices, through Lightning;
-nnU-Net as its plan says; both on the same phantoms, on a GPU if there is one. Run accuracy.py first: it
+One image is 512x512. Ours trains with benchmarks/ours.json but on whole slices, through Lightning,
+nnU-Net with its own plan; both on the same phantoms, on a GPU if there is one. Run accuracy.py first: it
 leaves phantoms and nnU-Net's preprocessed data in its --out. Needs nnunetv2 besides this package.
 """
 
@@ -37,16 +37,16 @@ WHOLE_BODY = 400
 
 
 class Resident(SarosDataModule):
-    """One batch, as the loader gives it, again and again."""
+    """Repeats the first batch of the loader."""
 
     def train_dataloader(self) -> Any:
-        """Return many times the first batch, on the device already."""
+        """Return the first batch many times, already on the device."""
         batch = next(iter(super().train_dataloader())).to(DEVICE)
         return DataLoader([batch] * 10_000, batch_size=None, collate_fn=lambda one: one)
 
 
 class StepTimes(Callback):
-    """Notes how long each step takes, and how much of that passes before it has its batch."""
+    """Measures the duration of each step and the fraction spent waiting for its batch."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -54,12 +54,12 @@ class StepTimes(Callback):
         self._ended = 0.0
 
     def on_train_batch_start(self, *_: object) -> None:
-        """Note the wait for the batch, its way to the device and augmentation there."""
+        """Record the wait for the batch, its transfer and its augmentation."""
         synchronise()
         self._ready = time.perf_counter()
 
     def on_train_batch_end(self, *_: object) -> None:
-        """Note the whole step."""
+        """Record the whole step."""
         synchronise()
         now = time.perf_counter()
         if self._ended:
@@ -73,8 +73,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("accuracy"), help="--out of accuracy.py")
     parser.add_argument("--steps", type=int, default=6, help="timed steps of each kind")
-    parser.add_argument("--batch-size", type=int, default=4, help="of ours, in training")
-    parser.add_argument("--workers", type=int, default=0, help="of ours; 2 beside a GPU")
+    parser.add_argument("--batch-size", type=int, default=4, help="batch size of our training")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="workers of our loader; 2 with a GPU"
+    )
     options = parser.parse_args()
     recipe = json.loads(Path(__file__).with_name("ours.json").read_text())
     segmenter = train_ours(options, recipe)
@@ -84,7 +86,7 @@ def main() -> None:
 
 
 def train_ours(options: argparse.Namespace, recipe: dict[str, Any]) -> SarosSegmenter:
-    """Time steps with the loader, and beside them steps on one batch that is there already."""
+    """Time steps with the loader, and steps on one batch that is already on the device."""
     settings = recipe["data"] | {
         "patch_size": (512, 512),
         "batch_size": options.batch_size,
@@ -116,9 +118,9 @@ def train_ours(options: argparse.Namespace, recipe: dict[str, Any]) -> SarosSegm
     size = sum(one.numel() for one in segmenter.network.parameters()) / 1e6
     rates = [options.batch_size / one for one in times[SarosDataModule]]
     print(
-        f"train ours ({size:.0f} M parameters, batch {options.batch_size}): {told(rates)} images/s"
+        f"train ours ({size:.0f} M parameters, batch {options.batch_size}): {spread(rates)} images/s"
     )
-    print(f"  share of a step before it has its batch, augmented: {told(waits)}")
+    print(f"  share of a step before it has its batch, augmented: {spread(waits)}")
     loader, resident = (statistics.median(times[kind]) for kind in (SarosDataModule, Resident))
     print(
         f"  step with the loader / with a resident batch, both augmented: {loader / resident:.3f}"
@@ -130,7 +132,7 @@ def train_ours(options: argparse.Namespace, recipe: dict[str, Any]) -> SarosSegm
 
 
 def utilisation(segmenter: SarosSegmenter, seconds: float, options: argparse.Namespace) -> float:
-    """Return the operations a second of a step over those of a large bfloat16 matrix product."""
+    """Return the operations per second of a step, relative to a large bfloat16 matrix product."""
     segmenter = segmenter.to(DEVICE).train()
     shape = (options.batch_size, segmenter.spec.channels, 512, 512)
     images = torch.zeros(shape, device=DEVICE)
@@ -162,7 +164,7 @@ def predict_ours(segmenter: SarosSegmenter, image: Volume) -> None:
                 )
             times.append(time.perf_counter() - began)
         rates = [WHOLE_BODY / one for one in times]
-        print(f"predict ours, mirror {mirror}: {told(rates)} slices/s, {min(times):.0f} s")
+        print(f"predict ours, mirror {mirror}: {spread(rates)} slices/s, {min(times):.0f} s")
 
 
 def nnunet(options: argparse.Namespace, image: Volume) -> None:
@@ -175,20 +177,20 @@ def nnunet(options: argparse.Namespace, image: Volume) -> None:
     size = run["parameters"] / 1e6
     print(f"train nnU-Net ({size:.0f} M, batch {run['batch_size']}): {rate:.2f} images/s")
     print(f"  share of a step before it has its batch: {run['waiting']:.2f}")
-    few = list(range(8))
+    slices = list(range(8))
     for mirrored in (False, True):
         predictor.use_mirroring = mirrored
 
         def once() -> float:
             began = time.perf_counter()
-            peer.predict(predictor, image, few)
+            peer.predict(predictor, image, slices)
             return time.perf_counter() - began
 
-        rates = [len(few) / one for one in repeated(once, 2)]
+        rates = [len(slices) / one for one in repeated(once, 2)]
         whole = WHOLE_BODY / max(rates)
         print(
-            f"predict nnU-Net, mirror {mirrored}: {told(rates)} slices/s, "
-            f"{whole:.0f} s for {WHOLE_BODY} by extrapolation from {len(few)}"
+            f"predict nnU-Net, mirror {mirrored}: {spread(rates)} slices/s, "
+            f"{whole:.0f} s for {WHOLE_BODY} by extrapolation from {len(slices)}"
         )
 
 
@@ -202,12 +204,12 @@ def whole_body(folder: Path) -> Volume:
 
 
 def repeated(once: Callable[[], float], times: int) -> list[float]:
-    """Return the time of several calls, one more ahead of them."""
+    """Return the times of several calls after one warm-up call."""
     once()
     return [once() for _ in range(times)]
 
 
-def told(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
     """Return median and range."""
     return f"{statistics.median(values):.3g} ({min(values):.3g}-{max(values):.3g})"
 

@@ -12,7 +12,7 @@ from saros_hf.errors import UsageError
 
 
 @pytest.mark.parametrize("size", [(4, 4, 1), (5, 3, 4), (32, 32, 32)])
-def test_trap_every_patch_is_centred_on_an_annotated_voxel(size: tuple[int, int, int]) -> None:
+def test_every_patch_is_centred_on_an_annotated_voxel(size: tuple[int, int, int]) -> None:
     """torchio's LabelSampler centres patches on 255 by default."""
     for patch in sampler(size)(subject(), 40):
         assert patch.spatial_shape == size
@@ -20,8 +20,8 @@ def test_trap_every_patch_is_centred_on_an_annotated_voxel(size: tuple[int, int,
         assert centre in (0, 1)
 
 
-def test_labels_and_positions_are_drawn_evenly_however_rare() -> None:
-    """Chi-square on the class drawn, and on the position within a class."""
+def test_labels_and_positions_are_drawn_evenly() -> None:
+    """Chi-square test of the class and of the position within a class."""
     mask = np.full((20, 20, 3), 255, np.uint8)
     mask[..., 1] = 0
     mask[5:15, 5:15, 1] = 1
@@ -40,7 +40,7 @@ def test_weights_change_how_often_a_label_is_drawn() -> None:
     assert all(int(patch["mask"].data) == 1 for patch in patches)
 
 
-def test_trap_what_lies_outside_is_air_and_255_not_background() -> None:
+def test_padding_is_air_and_255() -> None:
     """torchio pads label maps with 0, which means annotated background."""
     for patch in sampler((40, 40, 40))(subject(), 5):
         outside = patch["image"].data == -1024
@@ -50,7 +50,7 @@ def test_trap_what_lies_outside_is_air_and_255_not_background() -> None:
         assert (inside == 255).sum() == np.prod(SHAPE) * 17 // 20
 
 
-def test_a_patch_knows_where_it_came_from() -> None:
+def test_location_and_affine_are_those_of_the_crop() -> None:
     for patch in sampler((4, 4, 2))(subject(), 10):
         first = patch[tio.LOCATION][:3].numpy()
         assert patch["image"].affine[:3, 3] == pytest.approx(first * [2, 2, 5])
@@ -64,7 +64,7 @@ def test_the_same_seed_draws_the_same_patches() -> None:
     assert places(sampler((4, 4, 1), 1)) != places(sampler((4, 4, 1), 2))
 
 
-def test_subjects_and_epochs_have_draws_of_their_own() -> None:
+def test_subjects_and_epochs_have_different_draws() -> None:
     one = sampler((4, 4, 1))
     first, second = places(one), places(one)
     one.set_epoch(1)
@@ -75,40 +75,36 @@ def test_subjects_and_epochs_have_draws_of_their_own() -> None:
 
 
 class Patches(Dataset):
-    """Every item is the same subject, cut by the worker's copy of the sampler."""
+    """Patches of one subject, drawn by the worker's copy of the sampler."""
 
-    def __init__(self) -> None:
+    def __init__(self, length: int) -> None:
         self.sampler = sampler((4, 4, 1))
+        self.length = length
 
     def __len__(self) -> int:
-        return 8
+        return self.length
 
     def __getitem__(self, index: int) -> str:
         return str(places(self.sampler))
 
 
 def test_no_two_workers_share_a_stream() -> None:
-    drawn = [one for batch in DataLoader(Patches(), num_workers=2) for one in batch]
-    assert len(set(drawn)) == 8
-    assert drawn == [one for batch in DataLoader(Patches(), num_workers=2) for one in batch]
+    first, second = (
+        [one for batch in DataLoader(Patches(8), num_workers=2) for one in batch] for _ in range(2)
+    )
+    assert len(set(first)) == 8
+    assert second == first
 
 
-class FewPatches(Patches):
-    """Few items."""
-
-    def __len__(self) -> int:
-        return 2
-
-
-def test_workers_that_live_on_hear_of_the_next_epoch() -> None:
-    """A run of two epochs, and the second of them again, as after a resume."""
+def test_persistent_workers_see_the_next_epoch() -> None:
+    """Two epochs, and the second one again as after a resume."""
     whole, resumed = (epochs_of_a_worker(first) for first in (0, 1))
     assert whole[1] == resumed[0]
     assert len({*whole[0], *whole[1]}) == 4
 
 
 def epochs_of_a_worker(first: int) -> list[list[str]]:
-    patches = FewPatches()
+    patches = Patches(2)
     loader = DataLoader(patches, batch_size=None, num_workers=1, persistent_workers=True)
     drawn = []
     for epoch in range(first, 2):
@@ -117,7 +113,7 @@ def epochs_of_a_worker(first: int) -> list[list[str]]:
     return drawn
 
 
-def test_context_comes_as_channels_repeated_at_the_ends() -> None:
+def test_context_channels_repeat_the_outermost_slice() -> None:
     mask = np.full(SHAPE, 255, np.uint8)
     mask[..., 0] = mask[..., 9] = 1
     seen = set()
@@ -128,7 +124,7 @@ def test_context_comes_as_channels_repeated_at_the_ends() -> None:
     assert seen == {(0, 0, 0, 1, 2), (7, 8, 9, 10, 11)}
 
 
-def test_rescaled_images_are_padded_as_told() -> None:
+def test_pad_value_of_rescaled_images() -> None:
     one = subject()
     one.add_image(tio.ScalarImage(tensor=torch.ones(1, *SHAPE, dtype=torch.uint8)), "pet")
     one["pet"].affine = one["image"].affine
@@ -142,11 +138,11 @@ def test_rescaled_images_are_padded_as_told() -> None:
         next(sampler((4, 4, 1))(one))
 
 
-def test_a_patch_keeps_what_is_known_of_its_subject() -> None:
+def test_patch_keeps_the_other_entries_of_its_subject() -> None:
     one = tio.RescaleIntensity((-1, 1))(tio.Subject(subject(), case_id="case_000", age=50))
     patch = next(sampler((4, 4, 1), pad_value=-1)(one))
-    theirs = next(tio.LabelSampler((4, 4, 1), "mask", {0: 1, 1: 1, 255: 0})(one, 1))
-    assert patch.keys() == theirs.keys()
+    torchio_patch = next(tio.LabelSampler((4, 4, 1), "mask", {0: 1, 1: 1, 255: 0})(one, 1))
+    assert patch.keys() == torchio_patch.keys()
     assert (patch["case_id"], patch.age) == ("case_000", 50)
     assert patch.shape == (1, 4, 4, 1)
     assert patch.applied_transforms == one.applied_transforms
@@ -164,12 +160,12 @@ def test_a_patch_keeps_what_is_known_of_its_subject() -> None:
         ({"label_weights": [0.0, 0.0]}, "found no weight above 0"),
     ],
 )
-def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
+def test_unusable_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         next(sampler(**({"size": (4, 4, 1)} | options))(subject()))
 
 
-def test_it_feeds_torchios_queue() -> None:
+def test_sampler_works_with_torchio_queue() -> None:
     queue = tio.Queue(
         tio.SubjectsDataset([subject(), subject()]),
         max_length=8,
@@ -182,6 +178,6 @@ def test_it_feeds_torchios_queue() -> None:
     assert [batch["image"][tio.DATA].shape for batch in batches] == [(4, 1, 6, 6, 1)] * 2
 
 
-def test_a_subject_without_annotation_is_refused() -> None:
+def test_subject_without_annotation_is_refused() -> None:
     with pytest.raises(ValueError, match="found no annotated voxel in 'mask'"):
         next(sampler((4, 4, 1))(subject(np.full(SHAPE, 255, np.uint8))))

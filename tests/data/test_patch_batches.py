@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 import saros_hf
-from saros_hf.errors import UsageError
 from saros_hf.labels import TASKS, num_classes
 from saros_hf.load import views
 from saros_hf.load.codec import unpack
@@ -35,7 +34,7 @@ def patches(store: SliceStore, **options: Any) -> PatchDataset:  # noqa: ANN401
     return PatchDataset(store, **({"seed": 0, "patch_size": (48, 40), "batch_size": 6} | options))
 
 
-def test_a_batch_is_in_hounsfield_units_with_both_maps(store: SliceStore) -> None:
+def test_batch_holds_hounsfield_units_and_both_masks(store: SliceStore) -> None:
     batch = patches(store)[3]
     assert batch.image.shape == (6, 1, 48, 40)
     assert batch.image.dtype == torch.int16
@@ -45,7 +44,7 @@ def test_a_batch_is_in_hounsfield_units_with_both_maps(store: SliceStore) -> Non
         assert mask.dtype == torch.uint8
 
 
-def test_every_patch_is_a_window_of_its_slice(store: SliceStore) -> None:
+def test_every_patch_is_a_crop_of_its_slice(store: SliceStore) -> None:
     dataset = patches(store)
     rng = np.random.default_rng([0, 3])
     centres = dataset._centres.draw(rng, 6)
@@ -61,7 +60,7 @@ def test_every_patch_is_a_window_of_its_slice(store: SliceStore) -> None:
     assert reaching_over > 0
 
 
-def test_packed_slices_give_the_same_batches(
+def test_compressed_slices_give_the_same_batches(
     store: SliceStore, phantoms: Path, cache: Path
 ) -> None:
     packed = patches(open_store(phantoms, cache, compress=True))
@@ -71,7 +70,7 @@ def test_packed_slices_give_the_same_batches(
         assert torch.equal(one.masks["body-parts"], other.masks["body-parts"])
 
 
-def test_a_batch_unpacks_nothing_twice(
+def test_batch_unpacks_no_slice_twice(
     phantoms: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed = patches(open_store(phantoms, cache, compress=True))
@@ -83,17 +82,17 @@ def test_a_batch_unpacks_nothing_twice(
 
     monkeypatch.setattr(views, "unpack", counting)
     batch = packed[3]
-    # Of six patches an image and both maps each; two patches may share a slice.
+    # An image and two masks for each of six patches; two patches may share a slice.
     assert 0 < len(unpacked) <= 3 * len(batch.image)
 
 
-def test_context_is_the_neighbouring_slices(phantoms: Path, cache: Path) -> None:
+def test_context_channels_are_the_neighbouring_slices(phantoms: Path, cache: Path) -> None:
     every = open_store(phantoms, cache, unannotated=True)
     thick = patches(open_store(phantoms, cache, context=2))[1].image
     assert thick.shape == (6, 5, 48, 40)
     stacked = patches(every, patch_size=(48, 40, 5))[1].image
     assert stacked.shape == (6, 1, 48, 40, 5)
-    # The same draws: in three dimensions there is air above the last slice, in 2.5-D a copy.
+    # Beyond the last slice there is air in three dimensions, a copy of that slice in 2.5-D.
     inside = (stacked != -1024).any(dim=(1, 2, 3))
     for n in range(6):
         for k in range(5):
@@ -102,14 +101,7 @@ def test_context_is_the_neighbouring_slices(phantoms: Path, cache: Path) -> None
     assert inside.sum() > 20
 
 
-def test_thick_patches_and_context_exclude_one_another(phantoms: Path, cache: Path) -> None:
-    """The first channel of a slice with context is a neighbour, not the slice of the labels."""
-    thick = open_store(phantoms, cache, context=2)
-    with pytest.raises(UsageError, match="context: found 2 with patches in three dimensions"):
-        patches(thick, patch_size=(48, 40, 5))
-
-
-def test_a_thick_patch_is_annotated_where_its_slices_are(phantoms: Path, cache: Path) -> None:
+def test_thick_patch_is_annotated_where_its_slices_are(phantoms: Path, cache: Path) -> None:
     every = open_store(phantoms, cache, unannotated=True)
     batch = patches(every, patch_size=(64, 64, 16))[0]
     for mask in batch.masks.values():
@@ -118,12 +110,12 @@ def test_a_thick_patch_is_annotated_where_its_slices_are(phantoms: Path, cache: 
     seen = (mask != 255).any(dim=(1, 2))
     assert seen[:, 8].all()  # the centre is annotated
     assert 0.1 < seen.float().mean() < 0.4
-    # A slice is annotated wholly or not at all, wherever the patch lies within the image.
+    # A slice is annotated completely or not at all.
     within = (batch.image[:, 0] != -1024) & seen[:, None, None]
     assert (mask[within] != 255).float().mean() > 0.99
 
 
-def test_a_batch_is_a_function_of_seed_and_number(store: SliceStore) -> None:
+def test_batch_depends_on_seed_and_number_alone(store: SliceStore) -> None:
     first = patches(store)[7]
     same = patches(store)[7]
     assert torch.equal(same.image, first.image)
@@ -132,13 +124,12 @@ def test_a_batch_is_a_function_of_seed_and_number(store: SliceStore) -> None:
     assert not torch.equal(patches(store, seed=1)[7].image, first.image)
 
 
-def test_centres_are_spread_evenly_over_all_labels(store: SliceStore) -> None:
-    """Chi-square, over the labels of the task that the patch was drawn for."""
-    dataset = patches(store, patch_size=(1, 1), batch_size=100, label_weights=None)
+def test_rare_labels_are_drawn_as_often_as_any_other(store: SliceStore) -> None:
+    dataset = patches(store, patch_size=(1, 1), batch_size=100)
     masks = [dataset[n].masks for n in range(20)]
     regions = torch.cat([one["body-regions"].flatten() for one in masks]).numpy()
-    # Rare regions are drawn for themselves alone: 1/2 over the regions present.
-    present = [n for n, one in enumerate(store.index["body-regions"]) if one.rows.size]
+    # Half of the patches are drawn for regions, evenly over those present.
+    present = [n for n, label in enumerate(store.index["body-regions"]) if label.rows.size]
     rare = [n for n in present if n in (6, 8, 12, 13)]
     assert len(rare) > 1
     expected = 2000 / 2 / len(present)
@@ -158,19 +149,19 @@ def test_ranks_and_epochs_share_no_batch() -> None:
     assert sorted(seen) == list(range(54))
 
 
-def test_frequencies_are_those_of_the_patches(store: SliceStore) -> None:
+def test_label_frequencies_are_counted_in_the_patches(store: SliceStore) -> None:
     dataset = patches(store)
     mask = torch.cat([dataset[n].masks["body-regions"].flatten() for n in range(4)]).numpy()
     counts = np.bincount(mask[mask != 255], minlength=14)
     absent = [not one.rows.size for one in store.index["body-regions"]]
-    counts[counts == 0] = counts[counts > 0].min()  # brain and glands, in so few patches
+    counts[counts == 0] = counts[counts > 0].min()  # brain and glands are missing in so few patches
     counts[absent] = 0
     found = dataset.label_frequencies("body-regions", 4 * 6)
     assert found == pytest.approx(counts / counts.sum())
 
 
 @pytest.mark.parametrize("batch_size", [1, 6])
-def test_every_label_of_the_slices_has_a_frequency(store: SliceStore, batch_size: int) -> None:
+def test_every_annotated_label_has_a_frequency(store: SliceStore, batch_size: int) -> None:
     muscle = {task: np.eye(num_classes(task))[2].tolist() for task in TASKS}
     for weights in (None, muscle):
         dataset = patches(store, batch_size=batch_size, patch_size=(8, 8), label_weights=weights)
@@ -179,14 +170,14 @@ def test_every_label_of_the_slices_has_a_frequency(store: SliceStore, batch_size
             assert (dataset.label_frequencies(task) > 0).tolist() == present
 
 
-def test_a_worker_gets_the_name_of_the_file_not_its_contents(store: SliceStore) -> None:
+def test_pickled_dataset_holds_no_slices(store: SliceStore) -> None:
     sent = pickle.dumps(patches(store))
     assert len(sent) < 0.1 * len(store) * store.image(0).nbytes
     assert torch.equal(pickle.loads(sent)[2].image, patches(store)[2].image)
 
 
 def _private_memory() -> int:
-    """Return the anonymous memory (KiB) that reading every slice adds to a worker's."""
+    """Return the anonymous memory in KiB that a worker adds by reading every slice."""
 
     def used() -> int:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -201,7 +192,7 @@ def _private_memory() -> int:
 _SHARED: list[SliceStore] = []
 
 
-def test_workers_share_the_pages(store: SliceStore) -> None:
+def test_workers_share_memory_pages(store: SliceStore) -> None:
     if not Path("/proc/self/status").exists():
         pytest.skip("needs /proc")
     _SHARED[:] = [store]

@@ -27,27 +27,26 @@ PARTS = plane((slice(0, 12), slice(0, 24), 1))
 
 @pytest.fixture(scope="module")
 def slices() -> datasets.Dataset:
-    def row(n: int, regions: np.ndarray, parts: np.ndarray) -> dict[str, object]:
-        def where(prefix: str, mask: np.ndarray) -> dict[str, object]:
-            labels = [int(label) for label in np.unique(mask) if label != 255]
-            spots = [np.nonzero(mask == label) for label in labels]
-            boxes = [[i.min(), j.min(), i.max() + 1, j.max() + 1] for i, j in spots]
-            return {f"{prefix}_labels": labels, f"{prefix}_boxes": boxes}
+    def index(prefix: str, mask: np.ndarray) -> dict[str, object]:
+        labels = [int(label) for label in np.unique(mask) if label != 255]
+        voxels = [np.nonzero(mask == label) for label in labels]
+        boxes = [[i.min(), j.min(), i.max() + 1, j.max() + 1] for i, j in voxels]
+        return {f"{prefix}_labels": labels, f"{prefix}_boxes": boxes}
 
-        blank = dict.fromkeys(CASE_FEATURES)
-        return blank | {
+    def row(n: int, regions: np.ndarray, parts: np.ndarray) -> dict[str, object]:
+        return dict.fromkeys(CASE_FEATURES) | {
             "case_id": "case_000",
             "spacing_mm": [1.0, 1.0, 5.0],
             "position_mm": 25.0 * n,
             "image": np.zeros((1, SIZE, SIZE), np.int16),
             "body_regions": regions,
             "body_parts": parts,
-            **where("region", regions),
-            **where("part", parts),
+            **index("region", regions),
+            **index("part", parts),
         }
 
-    nothing = np.full((SIZE, SIZE), 255, np.uint8)
-    rows = [row(0, RING, nothing), row(1, BLOCK, PARTS)]
+    unannotated = np.full((SIZE, SIZE), 255, np.uint8)
+    rows = [row(0, RING, unannotated), row(1, BLOCK, PARTS)]
     features = datasets.Features(CASE_FEATURES | slice_features((SIZE, SIZE), SliceOptions()))
     columns = {name: [one.get(name) for one in rows] for name in features}
     return datasets.Dataset.from_dict(columns, features=features)
@@ -61,24 +60,23 @@ def store(slices: datasets.Dataset) -> SliceStore:
 def centres(store: SliceStore, count: int, **options: object) -> list[tuple[int, int, int]]:
     draw = CentreDraw(store, **options)
     rng = np.random.default_rng(7)
-    return [tuple(c) for _ in range(count // 100) for c in draw.draw(rng, 100)]
+    return [centre for _ in range(count // 100) for centre in draw.draw(rng, 100)]
 
 
 def test_tasks_and_labels_are_drawn_evenly(store: SliceStore) -> None:
-    only_regions = {"body-regions": [1.0] * 14, "body-parts": [1e-12] * 7}
-    draw = CentreDraw(store, only_regions)
-    shares = np.diff([0, *draw._edges, 1])
-    # Regions 0, 1, 2 and 5 share one half, parts 0 and 1 the other.
-    assert shares == pytest.approx([1 / 8] * 4 + [1 / 4] * 2)
+    weights = {"body-regions": [1.0] * 14, "body-parts": [1e-12] * 7}
+    chances = np.diff([0, *CentreDraw(store, weights)._edges, 1])
+    # One half for regions 0, 1, 2 and 5, the other for parts 0 and 1.
+    assert chances == pytest.approx([1 / 8] * 4 + [1 / 4] * 2)
 
 
-def test_every_voxel_of_a_label_is_as_likely_as_any_other(store: SliceStore) -> None:
-    """Chi-square on the class drawn and on the position within it."""
-    ring = {"body-regions": [0, 1] + [0] * 12, "body-parts": [0, 1] + [0] * 5}
-    drawn = centres(store, 40_000, label_weights=ring)
+def test_all_voxels_of_a_label_are_equally_likely(store: SliceStore) -> None:
+    """Chi-square test of the class and of the position within it."""
+    weights = {"body-regions": [0, 1] + [0] * 12, "body-parts": [0, 1] + [0] * 5}
+    drawn = centres(store, 40_000, label_weights=weights)
     regions = [c for c in drawn if c[0] == 0 or BLOCK[c[1], c[2]] == 1]
     expected = np.zeros((2, SIZE, SIZE))
-    # Half of the draws each task; a slice of the two that hold region 1, then a voxel of it.
+    # Each task has half of the draws; region 1 is on two slices.
     expected[0][RING == 1] += 1 / 4 / (RING == 1).sum()
     expected[1][BLOCK == 1] += 1 / 4 / (BLOCK == 1).sum()
     expected[1][PARTS == 1] += 1 / 2 / (PARTS == 1).sum()
@@ -91,7 +89,7 @@ def test_every_voxel_of_a_label_is_as_likely_as_any_other(store: SliceStore) -> 
     assert test.pvalue > 1e-4
 
 
-def test_rare_labels_are_seen_as_often_as_common_ones(slices: datasets.Dataset) -> None:
+def test_rare_labels_are_drawn_as_often_as_common_ones(slices: datasets.Dataset) -> None:
     drawn = centres(SliceStore(slices, ["body-regions"]), 8000)
     masks = {0: RING, 1: BLOCK}
     counts = np.bincount([masks[row][i, j] for row, i, j in drawn], minlength=6)

@@ -38,27 +38,27 @@ def test_views_equal_the_rows_and_own_no_memory(rows: datasets.Dataset) -> None:
         assert not store.image(row).flags.writeable
 
 
-def test_a_shuffled_or_filtered_dataset_is_read_in_its_own_order(rows: datasets.Dataset) -> None:
+def test_selected_rows_are_read_in_their_own_order(rows: datasets.Dataset) -> None:
     chosen = rows.select([40, 3, 11])
-    before = written(rows)
+    before = bytes_on_disk(rows)
     store = SliceStore(chosen, TASKS)
     for row in range(3):
         assert np.array_equal(store.image(row), chosen.with_format("numpy")[row]["image"])
         for label, found in enumerate(store.index["body-regions"]):
             assert (row in found.rows) == (label in chosen[row]["region_labels"])
     assert not store.image(2).flags.owndata
-    assert written(rows) == before
-    again = pickle.loads(pickle.dumps(store))  # as a worker gets it
+    assert bytes_on_disk(rows) == before
+    again = pickle.loads(pickle.dumps(store))  # as for a worker process
     assert np.array_equal(again.image(2), rows.with_format("numpy")[11]["image"])
 
 
-def written(rows: datasets.Dataset) -> int:
-    """Return the bytes beside the Arrow file, where copies of it would go."""
+def bytes_on_disk(rows: datasets.Dataset) -> int:
+    """Return the size of the Arrow file's folder, where copies of it would go."""
     folder = Path(rows.cache_files[0]["filename"]).parent
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
-def test_the_index_names_every_slice_that_holds_a_label_and_where(rows: datasets.Dataset) -> None:
+def test_index_holds_every_slice_and_bounding_box_of_a_label(rows: datasets.Dataset) -> None:
     store = SliceStore(rows, ["body-regions"])
     for label in BodyRegion:
         holding = {
@@ -83,10 +83,10 @@ def test_slices_without_body_parts_are_left_out(phantoms: Path, cache: Path) -> 
     assert len(SliceStore(rows, TASKS)) == len(rows)
 
 
-def test_cases_list_their_slices_from_foot_to_head(rows: datasets.Dataset) -> None:
-    cases = SliceStore(rows.shuffle(seed=1), ["body-regions"]).cases()
-    heights = rows.shuffle(seed=1)["position_mm"][:]
-    ids = rows.shuffle(seed=1)["case_id"][:]
+def test_slices_of_a_case_are_sorted_from_foot_to_head(rows: datasets.Dataset) -> None:
+    shuffled = rows.shuffle(seed=1)
+    cases = SliceStore(shuffled, ["body-regions"]).cases()
+    heights, ids = shuffled["position_mm"][:], shuffled["case_id"][:]
     assert sorted(n for members in cases.values() for n in members) == list(range(len(rows)))
     for case_id, members in cases.items():
         assert {ids[n] for n in members} == {case_id}
@@ -112,7 +112,7 @@ def test_neighbours_are_the_slices_above_and_below(every: datasets.Dataset) -> N
     assert ends > 0
 
 
-def test_neighbours_need_the_slices_between(rows: datasets.Dataset) -> None:
+def test_neighbours_need_unannotated_slices(rows: datasets.Dataset) -> None:
     store = SliceStore(rows, ["body-regions"])
     with pytest.raises(UsageError, match="unannotated=True"):
         store.neighbours(0, range(-1, 2))

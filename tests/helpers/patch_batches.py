@@ -1,4 +1,4 @@
-"""Batches of synthetic patches, for tests of what is done to them."""
+"""Batches of synthetic patches for tests of augmentation."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ STILL = {
 
 
 def only(**options: float) -> Augmentation:
-    """Return an augmentation that does nothing but what is named."""
+    """Return an augmentation with the named changes alone."""
     return Augmentation(**{**STILL, **options})
 
 
@@ -24,7 +24,7 @@ def smooth_batch(
 ) -> PatchBatch:
     """Return smooth images with labels that follow them; the first rows are not annotated.
 
-    Odd lengths have no voxel that a coarser grid puts half-way between two.
+    With odd lengths, no voxel of a coarser grid lies half-way between two voxels.
     """
     rng = np.random.default_rng(seed)
     noise = rng.normal(0, 1, (count, *shape, depth or 1))
@@ -43,7 +43,7 @@ def smooth_batch(
 
 
 def ramps(seed: int, *, count: int = 8, size: int = 48) -> PatchBatch:
-    """Return channels of 10 (i + 1) and 10 (j + 1): a voxel tells where it came from.
+    """Return channels 10 (i + 1) and 10 (j + 1), which encode the origin of a voxel.
 
     The left half of each slice is annotated, the right half is not.
     """

@@ -1,4 +1,4 @@
-"""A sampler of patches and a subject with two annotated slices to draw them from."""
+"""A patch sampler, and a subject with three annotated slices."""
 
 import numpy as np
 import torch

@@ -3,7 +3,7 @@ import torch
 from training.model.input_spec import with_position
 
 
-def test_two_constant_channels_say_where_a_slice_lies() -> None:
+def test_position_becomes_two_constant_channels() -> None:
     images = torch.rand(3, 2, 4, 5)
     position = torch.tensor([[0.0, 0.0], [500.0, 0.25], [1500.0, 1.0]])
     out = with_position(images, position)

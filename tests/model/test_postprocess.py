@@ -4,7 +4,7 @@ from saros_hf.labels import BodyPart, BodyRegion
 from training.model.postprocess import cleaned
 
 
-def test_the_largest_body_chest_heart_and_abdomen_stay() -> None:
+def test_only_the_largest_body_chest_heart_and_abdomen_stay() -> None:
     labels = np.zeros((60, 60, 12), np.uint8)
     labels[10:50, 10:50] = BodyRegion.MUSCLE
     labels[2:5, 2:5] = BodyRegion.BONES  # a piece of the table
@@ -23,16 +23,16 @@ def test_the_largest_body_chest_heart_and_abdomen_stay() -> None:
     assert np.array_equal(out[~wrong], labels[~wrong])
 
 
-def test_touching_at_a_corner_is_one_piece() -> None:
+def test_pieces_that_touch_at_a_corner_are_one() -> None:
     labels = np.zeros((6, 6, 6), np.uint8)
     labels[:3, :3, :3] = labels[3:, 3:, 3:] = BodyRegion.MUSCLE
     assert np.array_equal(cleaned(labels, "body-regions"), labels)
 
 
-def test_parts_are_filled_and_small_ones_go() -> None:
+def test_parts_are_filled_and_small_ones_removed() -> None:
     labels = np.zeros((80, 80, 10), np.uint8)
     labels[10:60, 10:60] = BodyPart.TORSO
-    labels[30:32, 30:32] = 0  # open above and below, but a hole in every slice
+    labels[30:32, 30:32] = 0  # open above and below, a hole within every slice
     labels[65:75, 65:75] = BodyPart.ARM_LEFT  # 1000 voxels
     labels[10:60, 62:80] = BodyPart.HEAD  # 9000 voxels
     out = cleaned(labels, "body-parts")

@@ -26,15 +26,15 @@ class Threshold(nn.Module):
         return -((images[:, :1] - self.centres.view(1, 3, 1, 1)) ** 2)
 
 
-class Neighbours(nn.Module):
-    """Labels a slice 1 if its last channel is brighter than its first."""
+class TwoChannels(nn.Module):
+    """Labels a pixel 1 where the second of two weighted sums of channels is greater."""
 
-    def __init__(self) -> None:
+    def __init__(self, *weights: list[float]) -> None:
         super().__init__()
-        self.one = nn.Parameter(torch.ones(1))
+        self.weights = nn.Parameter(torch.tensor(weights))
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.stack([images[:, 0], images[:, -1] * self.one], dim=1)
+        return torch.einsum("nc,bcij->bnij", self.weights, images)
 
 
 def ramp(spacing: float = 1.5) -> Volume:
@@ -45,7 +45,7 @@ def ramp(spacing: float = 1.5) -> Volume:
 
 
 @pytest.mark.parametrize("code", ["LPS", "LAI", "PIR", "RAS"])
-def test_labels_lie_on_the_images_own_grid(code: str) -> None:
+def test_labels_are_on_the_grid_of_the_image(code: str) -> None:
     image = ramp().oriented(code)
     labels = predict_maps([Threshold()], image, SPEC, PredictOptions(batch_size=4))[SPEC.task]
     assert labels.array.dtype == np.uint8
@@ -54,28 +54,28 @@ def test_labels_lie_on_the_images_own_grid(code: str) -> None:
     assert np.array_equal(labels.array, expected)
 
 
-def test_any_size_is_padded_with_air_to_whole_strides() -> None:
+def test_any_size_is_padded_to_a_multiple_of_the_stride() -> None:
     network = Threshold()
     logits = padded_forward(network, torch.zeros(2, 1, 33, 64))
     assert network.sizes == [(2, 1, 64, 64)]
     assert logits.shape == (2, 3, 33, 64)
 
 
-def test_spacing_seen_in_training_is_left_alone_and_other_is_not() -> None:
+def test_only_spacing_not_seen_in_training_is_resampled() -> None:
     assert SPEC.in_plane_scale(1.5) == 1.0
-    assert SPEC.in_plane_scale(0.5) == 0.5  # to 1.0 mm: half as many pixels
+    assert SPEC.in_plane_scale(0.5) == 0.5  # resampled to 1.0 mm: half as many pixels
     assert SPEC.in_plane_scale(4.0) == 2.0
     network = Threshold()
     labels = predict_maps([network], ramp(0.5), SPEC)[SPEC.task]
     assert network.sizes[0][2:] == (32, 32)  # 25 x 20 pixels, padded
     truth = predict_maps([Threshold()], ramp(), SPEC)[SPEC.task].array
-    # The edge between pixels 24 and 25 may move by one coarse pixel, which is two of these.
+    # The edge between pixels 24 and 25 may move by one coarse pixel, two of the CT's.
     away = np.r_[0:23, 27:50]
     assert np.array_equal(labels.array[away], truth[away])
 
 
-def test_each_axis_comes_to_a_spacing_seen_in_training() -> None:
-    """50 pixels of 1.5 mm stay, 30 of 4 mm become 60 of 2 mm, the range's edge."""
+def test_each_axis_is_resampled_to_a_spacing_seen_in_training() -> None:
+    """50 pixels of 1.5 mm stay; 30 of 4 mm become 60 of 2 mm, the edge of the range."""
     network = Threshold()
     image = Volume(ramp().array[:, :30], np.diag([1.5, 4.0, 5.0, 1.0]))
     assert predict_maps([network], image, SPEC)[SPEC.task].same_grid(image)
@@ -83,24 +83,25 @@ def test_each_axis_comes_to_a_spacing_seen_in_training() -> None:
 
 
 @pytest.mark.parametrize("trained", [5.0, 2.5])
-def test_context_is_as_far_away_as_in_training_whatever_the_slice_thickness(trained: float) -> None:
+def test_context_slices_are_as_far_away_as_in_training(trained: float) -> None:
     array = np.zeros((4, 4, 12), np.int16)
     array[..., 6:] = 50
     spec = InputSpec("body-parts", 1, (-100.0, 100.0), (0.0, 9.0), slice_spacing_mm=trained)
+    network = TwoChannels([1.0, 0.0, 0.0], [0.0, 0.0, 1.0])
     for spacing, expected in ((trained, [5, 6]), (trained / 2, [4, 5, 6, 7])):
         image = Volume(array, np.diag([1.0, 1.0, spacing, 1.0]))
-        labels = predict_maps([Neighbours()], image, spec)["body-parts"]
+        labels = predict_maps([network], image, spec)["body-parts"]
         assert np.flatnonzero(labels.array[0, 0]).tolist() == expected
 
 
 def test_progress_counts_slices() -> None:
     seen: list[tuple[int, int]] = []
     options = PredictOptions(batch_size=4)
-    predict_maps([Threshold()], ramp(), SPEC, options, progress=lambda *told: seen.append(told))
+    predict_maps([Threshold()], ramp(), SPEC, options, progress=lambda *count: seen.append(count))
     assert seen == [(4, 9), (8, 9), (9, 9)]
 
 
-def test_chosen_slices_alone_are_labelled() -> None:
+def test_only_chosen_slices_are_labelled() -> None:
     image = ramp()
     whole = predict_maps([Threshold()], image, SPEC)[SPEC.task].array
     some = predict_maps([Threshold()], image, SPEC, slices=[1, 6])[SPEC.task].array
@@ -109,26 +110,17 @@ def test_chosen_slices_alone_are_labelled() -> None:
     assert not others.any()
 
 
-def test_the_network_is_told_the_height_above_the_feet() -> None:
-    class Height(nn.Module):
-        """Labels a slice 1 above the middle of the scan."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.one = nn.Parameter(torch.ones(1))
-
-        def forward(self, images: Tensor) -> Tensor:
-            return torch.stack([-images[:, 2] * self.one, images[:, 2]], dim=1)
-
-    told = InputSpec("body-parts", 0, (-100.0, 100.0), (1.0, 2.0), position=True)
+def test_position_channels_hold_the_height_above_the_feet() -> None:
+    network = TwoChannels([0.0, 0.0, -1.0], [0.0, 0.0, 1.0])  # 1 above the middle of the scan
+    spec = InputSpec("body-parts", 0, (-100.0, 100.0), (1.0, 2.0), position=True)
     for code in ("RAS", "LPI"):
         image = ramp().oriented(code)
-        labels = predict_maps([Height()], image, told)["body-parts"].to_ras().array
+        labels = predict_maps([network], image, spec)["body-parts"].to_ras().array
         assert not labels[..., :4].any()
         assert labels[..., 5:].all()
 
 
-def test_folds_mirror_and_tiles_reach_the_label_map() -> None:
+def test_averaging_and_tiles_keep_the_label_map() -> None:
     options = PredictOptions(mirror=True, tile=32, batch_size=2, clean=False)
     image = ramp()
     labels = predict_maps([Threshold(), Threshold()], image, SPEC, options)[SPEC.task].array

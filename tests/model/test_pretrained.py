@@ -1,4 +1,4 @@
-"""A network on disk: what SMP reads, and what cannot be read."""
+"""Model folders: readable by SMP, and clear errors for broken ones."""
 
 import json
 import math
@@ -18,7 +18,8 @@ from training.predict.ensemble import read_ensemble
 from training.publish.model_folder import read_networks
 
 
-def test_weights_to_start_from_are_not_downloaded_again(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_pretrained_encoder_weights_are_not_downloaded_again(tmp_path: Path) -> None:
     one = network()
     one.hparams["encoder_weights"] = one.network.config["encoder_weights"] = "imagenet"
     one.save_pretrained(tmp_path / "model")
@@ -28,7 +29,8 @@ def test_weights_to_start_from_are_not_downloaded_again(tmp_path: Path) -> None:
     assert read_networks(tmp_path / "best.ckpt")[0].record == one.record
 
 
-def test_a_config_is_json_and_says_what_cannot_be_read(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_config_is_strict_json_and_unusable_entries_are_explained(tmp_path: Path) -> None:
     one = network()
     one.spacing_range_mm.copy_(torch.tensor([0.0, torch.inf]))
     one.record = replace(record(), validation={"average": math.nan, "muscle": 0.5})
@@ -42,7 +44,7 @@ def test_a_config_is_json_and_says_what_cannot_be_read(tmp_path: Path) -> None:
     assert good["_saros"]["input"]["spacing_range_mm"] == [0.0, None]
     assert good["_saros"]["training"]["validation"] == {"muscle": 0.5}
     assert SarosSegmenter.from_pretrained(tmp_path).spec == one.spec
-    for entry, value, told in (
+    for entry, value, problem in (
         ("members", None, "TypeError"),
         ("members", ["../fold_2"], r"\.\./fold_2 is no name of a fold"),
         ("hyperparameters", {"new_option": 1}, "new_option"),
@@ -52,12 +54,13 @@ def test_a_config_is_json_and_says_what_cannot_be_read(tmp_path: Path) -> None:
     ):
         ours = good["_saros"] | {entry: value, "version": "9.9"}
         path.write_text(json.dumps(good | {"_saros": ours}))
-        found = rf"config\.json: found no model that can be read \(.*{told}.*by saros-hf 9\.9"
+        found = rf"config\.json: found no model that can be read \(.*{problem}.*by saros-hf 9\.9"
         with pytest.raises(UnreadableFileError, match=rf"{found}, expected .* of saros-hf \d"):
             read_ensemble([tmp_path])
 
 
-def test_a_model_that_is_nowhere(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_missing_model_is_explained(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="or user/name on the Hub"):
         SarosSegmenter.from_pretrained(tmp_path / "nothing")
     ct = tmp_path / "ct.nii.gz"

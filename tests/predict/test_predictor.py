@@ -11,20 +11,18 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy
 
 from saros_hf.errors import MissingFileError, UsageError
-from saros_hf.nifti import read_image, read_mask
+from saros_hf.nifti import read_image, read_mask, write_volume
+from saros_hf.volume import Volume
 from training.cli import main
-from training.model.test_time_averaging import PredictOptions
 from training.module import SarosSegmenter
-from training.predict.devices import Devices, make_trainer
+from training.predict.devices import make_trainer
 from training.predict.ensemble import read_ensemble
-from training.predict.inputs import find_jobs
-from training.predict.write_maps import predict_one
 
 SMALL = {"decoder_channels": (16, 16, 8, 8, 8)}
 
 
 def save(folder: Path, seed: int, **options: object) -> Path:
-    """Save a network that has learned nothing but has a taste of its own."""
+    """Save an untrained network whose predictions depend on the seed."""
     torch.manual_seed(seed)
     segmenter = SarosSegmenter(options=SMALL, **options)
     segmenter.slice_spacing_mm.fill_(4.0 + seed)
@@ -42,13 +40,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cts(phantoms: Path, tmp_path: Path) -> Path:
-    """Three sound CTs and one cut short, as files of their own."""
+    """Three intact CTs of 12 slices and a truncated one."""
     folder = tmp_path / "cts"
     folder.mkdir()
-    for name in "abc":
-        shutil.copy(phantoms / "case_000" / "image.nii.gz", folder / f"{name}.nii.gz")
-    whole = (folder / "a.nii.gz").read_bytes()
-    (folder / "bad.nii.gz").write_bytes(whole[: len(whole) // 2])
+    whole = read_image(phantoms / "case_000" / "image.nii.gz")
+    write_volume(folder / "a.nii.gz", Volume(whole.array[..., :12], whole.affine))
+    shutil.copy(folder / "a.nii.gz", folder / "b.nii.gz")
+    shutil.copy(folder / "a.nii.gz", folder / "c.nii.gz")
+    content = (folder / "a.nii.gz").read_bytes()
+    (folder / "bad.nii.gz").write_bytes(content[: len(content) // 2])
     return folder
 
 
@@ -60,7 +60,8 @@ def run(*arguments: object) -> int:
     return 0
 
 
-def test_many_cts_some_of_them_odd(
+@pytest.mark.slow
+def test_odd_cts_do_not_end_the_run_and_the_next_run_resumes(
     model: Path, cts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -80,9 +81,9 @@ def test_many_cts_some_of_them_odd(
             labels = read_mask(out / name / f"{task}.nii.gz", task)
             assert labels.same_grid(read_image(cts / "a.nii.gz"))
             assert (out / name / f"{task}.png").read_bytes().startswith(b"\x89PNG")
-    # Pictures come first, so that where a label map is there, nothing is missing.
+    # Pictures come first, so that a CT with label maps is complete.
     assert (out / "b" / "body-regions.png").exists()
-    # Mended, the same command does what is left, and only that.
+    # Once the problems are fixed, the same command predicts only what is missing.
     shutil.copy(cts / "a.nii.gz", cts / "bad.nii.gz")
     blocked.rmdir()
     killed = out / "b" / ".writing-killed"
@@ -98,7 +99,8 @@ def test_many_cts_some_of_them_odd(
     assert all(path.stat().st_mtime_ns > time for path, time in times.items())
 
 
-def test_a_full_disk_ends_the_run(
+@pytest.mark.slow
+def test_full_disk_ends_the_run(
     model: Path, cts: Path, small_disk: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (small_disk / "ballast").write_bytes(bytes(1 << 20))
@@ -110,7 +112,8 @@ def test_a_full_disk_ends_the_run(
     assert "Traceback" not in shown
 
 
-def test_a_training_stopped_by_slurm_is_none_of_its_business(
+@pytest.mark.slow
+def test_checkpoint_of_a_training_stopped_by_slurm_is_ignored(
     model: Path,
     cts: Path,
     tmp_path: Path,
@@ -118,18 +121,16 @@ def test_a_training_stopped_by_slurm_is_none_of_its_business(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("hpc_ckpt_1.ckpt").write_bytes(b"what Lightning saves of a training before its time is up")
+    Path("hpc_ckpt_1.ckpt").write_bytes(b"a checkpoint of a training")
     for name, value in (("NTASKS", 1), ("NTASKS_PER_NODE", 1), ("PROCID", 0), ("LOCALID", 0)):
         monkeypatch.setenv(f"SLURM_{name}", str(value))
     monkeypatch.setenv("SLURM_JOB_NAME", "train")
     Path("list.txt").write_text(str(cts / "a.nii.gz"))
-    for told in (
-        "1 CTs predicted on 1 device(s), 0 were",
-        "0 CTs predicted on 1 device(s), 1 were",
-    ):
+    for predicted, kept in ((1, 0), (0, 1)):
         assert run("predict", "--model", model, "list.txt", "out", "--no-pictures") == 0
         shown = capfd.readouterr()
-        assert told in shown.out
+        expected = f"{predicted} CTs predicted on 1 device(s), {kept} were"
+        assert expected in shown.out
         assert "SLURM auto-requeueing enabled" not in shown.err
         assert "Total length" not in shown.err
 
@@ -143,7 +144,7 @@ def test_a_training_stopped_by_slurm_is_none_of_its_business(
         (["--precision", "fp7"], "expected what this machine has"),
     ],
 )
-def test_options_that_make_no_sense(
+def test_unusable_options_are_refused(
     options: list[str],
     message: str,
     model: Path,
@@ -156,9 +157,10 @@ def test_options_that_make_no_sense(
     assert message in line
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cts")
-def test_two_processes_share_a_list_and_go_on(model: Path, tmp_path: Path) -> None:
-    """Real gloo processes: an uneven share, then less to do than there are processes."""
+def test_two_processes_share_a_list_and_resume(model: Path, tmp_path: Path) -> None:
+    """Real gloo processes: first 5 CTs for 2 processes, then 1 CT."""
     listed = tmp_path / "list.csv"
     listed.write_text("path\n" + "".join(f"cts/{n}.nii.gz\n" for n in ("a", "b", "c", "bad", "no")))
     out = tmp_path / "out"
@@ -176,29 +178,26 @@ def test_two_processes_share_a_list_and_go_on(model: Path, tmp_path: Path) -> No
     assert "1 CTs predicted on 2 device(s), 2 were there already, 0 failed" in again.stdout
 
 
-def test_a_device_waits_for_the_others_longer_than_for_half_an_hour() -> None:
-    trainer = make_trainer(Devices("cpu", devices="2"), Path("unused"), bar=False)
+def test_devices_wait_for_each_other_longer_than_half_an_hour() -> None:
+    trainer = make_trainer(Path("unused"), accelerator="cpu", devices="2")
     assert isinstance(trainer.strategy, DDPStrategy)
     assert trainer.strategy._timeout > timedelta(days=30)
 
 
-def test_folds_are_averaged(phantoms: Path, tmp_path: Path) -> None:
+def test_probabilities_of_folds_are_averaged(cts: Path, tmp_path: Path) -> None:
     run_folder = tmp_path / "run"
     for fold in (1, 2, 3):
         save(run_folder / f"fold_{fold}" / "model", fold)
     ensemble = read_ensemble([run_folder])
     assert len(ensemble.networks) == 3
     assert ensemble.spec.slice_spacing_mm == 6.0  # of 5, 6 and 7
-    image = read_image(phantoms / "case_000" / "image.nii.gz")
-    (job,) = find_jobs(phantoms / "case_000" / "image.nii.gz", tmp_path / "together.nii.gz")
-    predict_one(ensemble, image, job, PredictOptions(), picture=False)
-    together = read_mask(job.target, "body-regions").array
-    alone = [
-        SarosSegmenter.from_pretrained(run_folder / f"fold_{fold}" / "model") for fold in (1, 2, 3)
-    ]
-    votes = [segmenter.predict_volume(image).array for segmenter in alone]
+    image = read_image(cts / "a.nii.gz")
+    together = ensemble.predict_maps(image)["body-regions"].array
+    folders = [run_folder / f"fold_{fold}" / "model" for fold in (1, 2, 3)]
+    members = [SarosSegmenter.from_pretrained(folder) for folder in folders]
+    votes = [member.predict_volume(image).array for member in members]
     assert all((vote != together).any() for vote in votes)
-    # Where all three agree no mean of probabilities can say otherwise.
+    # Where all three agree, the mean of their probabilities agrees too.
     agreed = (votes[0] == votes[1]) & (votes[1] == votes[2])
     assert agreed.any()
     assert np.array_equal(together[agreed], votes[0][agreed])

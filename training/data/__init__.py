@@ -1,3 +1,1 @@
 """Annotated slices, patch centres, batches and loaders behind ``datamodule`` and ``samplers``."""
-
-__all__: list[str] = []

@@ -1,4 +1,4 @@
-"""How often each label is drawn: which weights make sense."""
+"""Checks of the weights with which labels are drawn."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,23 +9,24 @@ from saros_hf.labels import Task, num_classes
 
 
 def refuse_bad_weights(where: str, weights: Sequence[float], *, count: int | None = None) -> None:
-    """Raise unless weights are numbers from 0 on, one of them above.
+    """Raise unless all weights are finite and at least 0, and one of them is above 0.
 
     Args:
-        where: The option that they come from.
-        weights: One for each label id, background first.
-        count: How many there should be, if that is known.
+        where: Option that the weights come from.
+        weights: One weight for each label id, background first.
+        count: Expected number of weights, if known.
 
     Raises:
-        UsageError: Says what is wrong with them.
+        UsageError: The weights are too few, too many, negative, not finite or all 0.
     """
     array = np.asarray(weights, float)
+    bad = array[~(np.isfinite(array) & (array >= 0))]
     if count is not None and array.size != count:
         found, expected = f"{array.size} weights", f"{count}, one for each label id"
-    elif not np.isfinite(array).all() or (array < 0).any():
-        found, expected = f"{array[~(np.isfinite(array) & (array >= 0))][0]:g}", "numbers from 0 on"
+    elif bad.size:
+        found, expected = f"{bad[0]:g}", "numbers from 0 on"
     elif not array.any():
-        found, expected = "no weight above 0", "one at least"
+        found, expected = "no weight above 0", "at least one"
     else:
         return
     remedy = "Give the background's first; 0 leaves a label out."
@@ -33,19 +34,14 @@ def refuse_bad_weights(where: str, weights: Sequence[float], *, count: int | Non
 
 
 def refuse_bad_task_weights(
-    weights: Mapping[Task, Sequence[float]] | None, tasks: Sequence[Task]
+    label_weights: Mapping[Task, Sequence[float]] | None, tasks: Sequence[Task]
 ) -> None:
-    """Raise unless each weighted task is one of ``tasks`` and has a good weight for each label.
+    """Raise unless every named task is one of ``tasks`` and has a valid weight for each label.
 
     Raises:
-        UsageError: Names the task.
+        UsageError: A task is not trained on, or its weights cannot be used.
     """
-    for task, of_task in (weights or {}).items():
+    for task, weights in (label_weights or {}).items():
         if task not in tasks:
-            raise UsageError(
-                "label_weights",
-                repr(task),
-                " or ".join(tasks),
-                "Name only label maps that are trained on; others are drawn from evenly.",
-            )
-        refuse_bad_weights(f"label_weights, {task}", of_task, count=num_classes(task))
+            raise UsageError("label_weights", repr(task), " or ".join(tasks))
+        refuse_bad_weights(f"label_weights, {task}", weights, count=num_classes(task))

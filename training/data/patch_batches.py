@@ -1,4 +1,4 @@
-"""Batches of training patches: a pure function of (seed, number)."""
+"""Batches of training patches; each is a function of the seed and the batch number alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,39 +14,35 @@ from torch.utils.data import Dataset
 from saros_hf.errors import UsageError
 from saros_hf.labels import IGNORE_INDEX, Task, num_classes
 
-from .crop import AIR_HU, copy_window
-from .patch_centres import Centre, CentreDraw, MaskOf
+from .crop import AIR_HU, copy_crop
+from .patch_centres import Centre, CentreDraw, MaskReader
 from .slice_store import SliceStore
 
 PatchSize: TypeAlias = tuple[int, int] | tuple[int, int, int]
-_Arrays: TypeAlias = tuple[NDArray[np.int16], dict[Task, NDArray[np.uint8]]]
 
 
 def refuse_thick_patches(patch_size: PatchSize) -> None:
-    """Raise if a network that sees one slice at a time would get patches of several.
+    """Raise if three-dimensional patches are meant for a two-dimensional network.
 
     Raises:
-        UsageError: Patches have three dimensions.
+        UsageError: ``patch_size`` has three numbers.
     """
     if len(patch_size) != 2:
-        raise UsageError(
-            "--data.patch_size",
-            str(list(patch_size)),
-            "voxels along i and j: the networks are two-dimensional",
-            "Leave out the third; --data.context gives neighbouring slices as channels.",
-        )
+        expected = "voxels along i and j: the networks are two-dimensional"
+        remedy = "Leave out the third; --data.context gives neighbouring slices as channels."
+        raise UsageError("--data.patch_size", str(list(patch_size)), expected, remedy)
 
 
 @dataclass(frozen=True, eq=False)
 class PatchBatch:
-    """What a training step receives.
+    """Input of one training step.
 
     Attributes:
-        image: (B, C, I, J), or (B, 1, I, J, K) in three dimensions: int16 Hounsfield units as
+        image: (B, C, I, J), or (B, 1, I, J, K) in three dimensions; int16 Hounsfield units as
             read, float32 in [-1, 1] once transformed.
-        masks: For each task uint8 labels (B, I, J) or (B, I, J, K), 255 where nothing is known.
-        position: (B, 2) of the slice in the middle, as of :func:`training.model.input_spec.with_position`.
-        seed: Of all that is random about the batch.
+        masks: uint8 labels (B, I, J) or (B, I, J, K) by task, 255 where not annotated.
+        position: (B, 2) of the central slice, see :func:`training.model.input_spec.with_position`.
+        seed: Seed for the augmentation and dropout of this batch.
     """
 
     image: Tensor
@@ -54,37 +50,35 @@ class PatchBatch:
     position: Tensor
     seed: int
 
-    def to(self, device: torch.device, *, non_blocking: bool = False) -> "PatchBatch":
-        """Return a copy on ``device``; Lightning calls this."""
-        return self._each(lambda one: one.to(device, non_blocking=non_blocking))
+    def to(self, device: torch.device) -> "PatchBatch":
+        """Return a copy on ``device``; called by Lightning."""
+        return self._map(lambda tensor: tensor.to(device))
 
     def pin_memory(self) -> "PatchBatch":
-        """Return a copy in page-locked memory; the loader calls this."""
-        return self._each(Tensor.pin_memory)
+        """Return a copy in page-locked memory; called by the data loader."""
+        return self._map(Tensor.pin_memory)
 
-    def _each(self, function: Callable[[Tensor], Tensor]) -> "PatchBatch":
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "PatchBatch":
         masks = {task: function(mask) for task, mask in self.masks.items()}
-        return replace(
-            self, image=function(self.image), masks=masks, position=function(self.position)
-        )
+        image, position = function(self.image), function(self.position)
+        return replace(self, image=image, masks=masks, position=position)
 
 
 class PatchDataset(Dataset[PatchBatch]):
-    """Batches of patches around annotated voxels, the labels drawn evenly.
+    """Batches of patches centred on annotated voxels, all labels equally likely by default.
 
-    Item ``n`` is the same whatever process asks for it, so that runs repeat and no two workers
-    or ranks share a stream. What lies beyond the border is air and 255.
+    Item ``n`` is the same in every process, so runs are reproducible and no two workers or ranks
+    share a random stream. Beyond the border of a slice, images are air and masks are 255.
 
     Args:
-        store: Annotated slices to cut from.
-        patch_size: Voxels along i and j, or along i, j and k.
-        batch_size: Patches of an item.
-        seed: Seed of all draws.
-        label_weights: As of :class:`training.data.patch_centres.CentreDraw`.
-        transform: Applied to every batch, in the process that cuts it.
-
-    Raises:
-        UsageError: Patches in three dimensions of slices that have neighbours as channels.
+        store: Slices to cut patches from; every slice of each case for patches with three
+            dimensions, without context.
+        patch_size: Number of voxels along i and j, or along i, j and k.
+        batch_size: Number of patches in one item.
+        seed: Seed for all random draws.
+        label_weights: Weight of each label id by task, see
+            :class:`training.data.patch_centres.CentreDraw`.
+        transform: Function applied to every batch in the process that cuts it.
     """
 
     def __init__(
@@ -103,21 +97,12 @@ class PatchDataset(Dataset[PatchBatch]):
         self.seed = seed
         self.transform = transform
         self._centres = CentreDraw(store, label_weights)
-        self._channels = len(store.image(int(store.annotated[0])))
-        if len(patch_size) == 3 and self._channels > 1:
-            raise UsageError(
-                "context",
-                f"{self._channels // 2} with patches in three dimensions",
-                "0, since they hold the neighbouring slices",
-                "Leave context out, or give patch_size two numbers.",
-            )
 
     def __getitem__(self, number: int) -> PatchBatch:
         rng = np.random.default_rng([self.seed, number])
-        mask_of = cache(self.store.mask)  # a packed one is unpacked once
-        centres = self._centres.draw(rng, self.batch_size, mask_of)
-        cut = self._stacked if len(self.patch_size) == 3 else self._flat
-        image, masks = cut(centres, mask_of)
+        read_mask = cache(self.store.mask)  # unpacks a compressed mask only once
+        centres = self._centres.draw(rng, self.batch_size, read_mask)
+        image, masks = self._cut(centres, read_mask)
         batch = PatchBatch(
             image=torch.from_numpy(image),
             masks={task: torch.from_numpy(mask) for task, mask in masks.items()},
@@ -126,70 +111,52 @@ class PatchDataset(Dataset[PatchBatch]):
         )
         return batch if self.transform is None else self.transform(batch)
 
-    def _flat(self, centres: Sequence[Centre], mask_of: MaskOf) -> _Arrays:
-        size = self.patch_size[:2]
-        image, masks = self._empty((self._channels, *size), size)
+    def _cut(
+        self, centres: Sequence[Centre], read_mask: MaskReader
+    ) -> tuple[NDArray[np.int16], dict[Task, NDArray[np.uint8]]]:
+        """Return the patches; in memory axis k comes before i and j, as in the store."""
+        height, width, *depth = self.patch_size
+        planes = depth[0] if depth else 1
+        offsets = range(-(planes // 2), planes - planes // 2)
+        channels = len(self.store.image(centres[0][0]))
+        shape = len(centres), planes, height, width
+        image = np.empty((*shape[:2], channels, *shape[2:]), np.int16)
+        masks = {task: np.empty(shape, np.uint8) for task in self.store.tasks}
         for n, (row, i, j) in enumerate(centres):
-            first = i - size[0] // 2, j - size[1] // 2
-            copy_window(self.store.image(row), image[n], first, AIR_HU)
-            for task, mask in masks.items():
-                copy_window(mask_of(task, row), mask[n], first, IGNORE_INDEX)
-        return image, masks
-
-    def _stacked(self, centres: Sequence[Centre], mask_of: MaskOf) -> _Arrays:
-        """Return patches with an axis k; in memory it comes before i and j, as in the store."""
-        *size, depth = self.patch_size
-        image, masks = self._empty((depth, *size), (depth, *size))
-        offsets = range(-(depth // 2), depth - depth // 2)
-        for n, (row, i, j) in enumerate(centres):
-            first = i - size[0] // 2, j - size[1] // 2
-            for k, neighbour in enumerate(self.store.neighbours(row, offsets)):
-                planes = {task: mask[n, k] for task, mask in masks.items()}
-                self._copy_plane(neighbour, first, image[n, k], planes, mask_of)
+            first = i - height // 2, j - width // 2
+            rows = self.store.neighbours(row, offsets) if depth else [row]
+            for k, neighbour in enumerate(rows):
+                if neighbour is None:
+                    image[n, k] = AIR_HU
+                else:
+                    copy_crop(self.store.image(neighbour), image[n, k], first, AIR_HU)
+                for task, mask in masks.items():
+                    if neighbour is None or not self.store.is_annotated(neighbour):
+                        mask[n, k] = IGNORE_INDEX
+                    else:
+                        copy_crop(read_mask(task, neighbour), mask[n, k], first, IGNORE_INDEX)
+        if not depth:
+            return image[:, 0], {task: mask[:, 0] for task, mask in masks.items()}
         volumes = {task: np.moveaxis(mask, 1, -1) for task, mask in masks.items()}
-        return np.moveaxis(image, 1, -1)[:, None], volumes
-
-    def _copy_plane(
-        self,
-        row: int | None,
-        first: tuple[int, int],
-        image: NDArray[np.int16],
-        masks: dict[Task, NDArray[np.uint8]],
-        mask_of: MaskOf,
-    ) -> None:
-        if row is None:
-            image[...] = AIR_HU
-        else:
-            copy_window(self.store.image(row)[0], image, first, AIR_HU)
-        for task, mask in masks.items():
-            if row is None or not self.store.is_annotated(row):
-                mask[...] = IGNORE_INDEX
-            else:
-                copy_window(mask_of(task, row), mask, first, IGNORE_INDEX)
-
-    def _empty(self, image: tuple[int, ...], mask: tuple[int, ...]) -> _Arrays:
-        masks: dict[Task, NDArray[np.uint8]] = {
-            task: np.empty((self.batch_size, *mask), np.uint8) for task in self.store.tasks
-        }
-        return np.empty((self.batch_size, *image), np.int16), masks
+        return np.moveaxis(image, 1, -1), volumes
 
     def label_frequencies(self, task: Task, patches: int = 1000) -> NDArray[np.float64]:
-        """Return the share of each label id in the annotated voxels of the first patches.
+        """Return the fraction of each label id among the annotated voxels of the first patches.
 
-        A label that none of them shows though the slices hold it counts as the rarest that is
-        shown: 0 is for labels that nobody annotated.
+        An annotated label that none of these patches shows gets the count of the rarest label
+        that they show, so that only labels without any annotation have frequency 0.
         """
         counts = np.zeros(IGNORE_INDEX + 1, np.int64)
-        size = self.patch_size[:2]
-        window = np.empty(size, np.uint8)
+        height, width = self.patch_size[:2]
+        patch = np.empty((height, width), np.uint8)
         for number in range(-(-patches // self.batch_size)):
             rng = np.random.default_rng([self.seed, number])
             for row, i, j in self._centres.draw(rng, self.batch_size):
-                first = i - size[0] // 2, j - size[1] // 2
-                copy_window(self.store.mask(task, row), window, first, IGNORE_INDEX)
-                counts += np.bincount(window.reshape(-1), minlength=len(counts))
+                first = i - height // 2, j - width // 2
+                copy_crop(self.store.mask(task, row), patch, first, IGNORE_INDEX)
+                counts += np.bincount(patch.reshape(-1), minlength=len(counts))
         shown = counts[: num_classes(task)]
-        held = np.array([one.rows.size > 0 for one in self.store.index[task]])
-        shown[held & (shown == 0)] = min(shown[shown > 0], default=1)
+        annotated = np.array([label.rows.size > 0 for label in self.store.index[task]])
+        shown[annotated & (shown == 0)] = min(shown[shown > 0], default=1)
         frequencies: NDArray[np.float64] = shown / max(shown.sum(), 1)
         return frequencies

@@ -1,7 +1,7 @@
-"""Which slice, and which voxel of it, a patch is centred on."""
+"""Random draws of the annotated voxels that training patches are centred on."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,29 +12,24 @@ from saros_hf.labels import Task
 from .label_weights import refuse_bad_task_weights
 from .slice_store import SliceStore
 
-MaskOf: TypeAlias = Callable[[Task, int], NDArray[np.uint8]]
+Centre: TypeAlias = tuple[int, int, int]
+"""An annotated voxel: its row in the store, and its indices i and j in that slice."""
+
+MaskReader: TypeAlias = Callable[[Task, int], NDArray[np.uint8]]
 
 _GUESSES = 12
 
 
-class Centre(NamedTuple):
-    """An annotated voxel: a row of the store, and i and j in it."""
-
-    row: int
-    i: int
-    j: int
-
-
 class CentreDraw:
-    """Draws a label, then a slice that holds it, then one of its voxels there.
+    """Draws a label, then a slice that holds it, then one voxel of that label in the slice.
 
     Args:
-        store: Where the slices are.
-        label_weights: For each task, the weight of every label id; even over the labels there
-            are if ``None`` or if the task is not named. Two tasks are drawn equally often.
+        store: Slices to draw from.
+        label_weights: Weight of every label id by task. Labels of a task that is not named, or of
+            all tasks if ``None``, are equally likely. Each task is drawn equally often.
 
     Raises:
-        UsageError: Weights are too few or negative, or no slice holds a label that has one.
+        UsageError: Weights are invalid, or no slice holds a label whose weight is above 0.
     """
 
     def __init__(
@@ -42,39 +37,35 @@ class CentreDraw:
     ) -> None:
         refuse_bad_task_weights(label_weights, store.tasks)
         self.store = store
-        shares: list[float] = []
+        chances: list[float] = []
         self._choices = []
         for task, labels in store.index.items():
-            weights = np.array([float(one.rows.size > 0) for one in labels])
+            weights = np.array([float(label.rows.size > 0) for label in labels])
             if label_weights is not None and task in label_weights:
                 weights *= label_weights[task]
             if not weights.any():
-                raise UsageError(
-                    task,
-                    "no slice with a label that has a weight",
-                    "at least one",
-                    "Raise the label_weights of labels that are annotated, or leave this "
-                    "label map out.",
-                )
+                found = "no slice with a label that has a weight"
+                remedy = "Raise the label_weights of annotated labels, or leave this task out."
+                raise UsageError(task, found, "at least one", remedy)
             for label in np.flatnonzero(weights):
                 self._choices.append((task, int(label), labels[label].rows, labels[label].boxes))
-                shares.append(weights[label] / weights.sum())
-        self._edges = np.cumsum(shares)[:-1] / sum(shares)
+                chances.append(weights[label] / weights.sum())
+        self._edges = np.cumsum(chances)[:-1] / sum(chances)
 
     def draw(
-        self, rng: np.random.Generator, count: int, mask_of: MaskOf | None = None
+        self, rng: np.random.Generator, count: int, read_mask: MaskReader | None = None
     ) -> list[Centre]:
-        """Return ``count`` centres; ``mask_of`` replaces :meth:`SliceStore.mask`."""
-        mask_of = mask_of or self.store.mask
+        """Return ``count`` centres; ``read_mask`` replaces :meth:`SliceStore.mask`."""
+        read_mask = read_mask or self.store.mask
         choices = np.searchsorted(self._edges, rng.random(count), side="right").tolist()
-        chances = rng.random((count, 1 + 2 * _GUESSES)).tolist()
+        uniforms = rng.random((count, 1 + 2 * _GUESSES)).tolist()
         centres = []
-        for choice, (first, *guesses) in zip(choices, chances, strict=True):
+        for choice, (first, *guesses) in zip(choices, uniforms, strict=True):
             task, label, rows, boxes = self._choices[choice]
             at = int(first * len(rows))
             row = int(rows[at])
-            mask = mask_of(task, row)
-            centres.append(Centre(row, *_voxel(mask, label, boxes[at].tolist(), guesses, rng)))
+            mask = read_mask(task, row)
+            centres.append((row, *_voxel(mask, label, boxes[at].tolist(), guesses, rng)))
         return centres
 
 
@@ -85,9 +76,9 @@ def _voxel(
     guesses: Sequence[float],
     rng: np.random.Generator,
 ) -> tuple[int, int]:
-    """Return a voxel of ``label``, every one as likely as any other.
+    """Return a uniformly drawn voxel of ``label``.
 
-    Guesses all over the box are right sooner or later, without a look at the other voxels.
+    Guessing within the bounding box is nearly always faster than a search of the whole box.
     """
     i0, j0, i1, j1 = box
     height, width = i1 - i0, j1 - j0

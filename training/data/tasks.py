@@ -1,4 +1,4 @@
-"""Which label maps are learned together."""
+"""Choice of the label maps that one network learns."""
 
 from typing import Literal, TypeAlias
 
@@ -8,5 +8,5 @@ TaskChoice: TypeAlias = Literal["body-regions", "body-parts", "joint"]
 
 
 def tasks_of(choice: TaskChoice) -> tuple[Task, ...]:
-    """Return the tasks learned together: both if ``joint``."""
+    """Return the label maps to learn: both for ``joint``."""
     return TASKS if choice == "joint" else (choice,)

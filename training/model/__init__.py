@@ -1,3 +1,1 @@
-"""The parts of ``training.module``: network, optimizer, prediction, and what is saved with the weights."""
-
-__all__: list[str] = []
+"""Parts of ``training.module``: network, optimizer, prediction, files saved with the weights."""

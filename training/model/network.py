@@ -1,4 +1,4 @@
-"""A network with what it expects of its input: it labels CTs, and is kept on disk and the Hub."""
+"""Base class of trained networks: prediction, saving and loading."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -16,13 +16,21 @@ from ..data.tasks import TaskChoice
 from ..transforms import Window
 from .input_spec import InputSpec
 from .predict_volume import predict_maps
-from .pretrained import model_folder, read_pretrained, refuse_other_versions, write_pretrained
+from .pretrained import explain_unreadable, model_folder, read_pretrained, write_pretrained
 from .test_time_averaging import PredictOptions, padded_forward
 from .training_record import TrainingRecord
 
 
 class SarosNetwork(LightningModule):
-    """What a trained network is good for; :class:`training.module.SarosSegmenter` trains it."""
+    """An SMP network that labels CTs; :class:`training.module.SarosSegmenter` trains it.
+
+    The encoder is chosen there with ``encoder_name`` and ``encoder_weights``; ``options`` there
+    holds further arguments of the SMP architecture, e.g. ``decoder_channels``.
+
+    Attributes:
+        record: Data and settings of the training, ``None`` before training.
+        options: Default options for the prediction of volumes.
+    """
 
     network: nn.Module
     task: TaskChoice
@@ -34,13 +42,11 @@ class SarosNetwork(LightningModule):
     spacing_range_mm: Tensor
     slice_spacing_mm: Tensor
     record: TrainingRecord | None = None
-    """What it learned from; ``None`` before training."""
     options = PredictOptions()
-    """How it predicts volumes unless told otherwise."""
 
     @property
     def spec(self) -> InputSpec:
-        """What the network expects of its input."""
+        """Description of the network's input and output."""
         low, high = self.spacing_range_mm.tolist()
         return InputSpec(
             task=self.task,
@@ -54,8 +60,13 @@ class SarosNetwork(LightningModule):
     def forward(self, images: Tensor, position: Tensor | None = None) -> Tensor:
         """Return logits (B, classes, I, J) of images (B, C, I, J) in [-1, 1], any I and J.
 
-        The classes of all tasks one after another. ``position`` as of
-        :func:`training.model.input_spec.with_position`, needed by a network that is told it.
+        Args:
+            images: Batch of slices.
+            position: (B, 2), see :func:`training.model.input_spec.with_position`; ignored by a
+                network without position channels.
+
+        Returns:
+            Logits, the classes of all tasks one after another.
         """
         return padded_forward(self.network, images, position if self.position else None)
 
@@ -66,13 +77,15 @@ class SarosNetwork(LightningModule):
         return predict_maps([self.network], image, self.spec, options)
 
     def predict_volume(self, image: Volume) -> Volume:
-        """Return the label map of a CT, of a joint network that of the body regions."""
+        """Return the label map of a CT; for a joint network, that of the body regions."""
         return self.predict_maps(image)[self.tasks[0]]
 
     def save_pretrained(self, folder: Path, *, members: Sequence[str] = ()) -> None:
         """Write safetensors and config.json that ``smp.from_pretrained(folder)`` reads as well.
 
-        ``members`` are folders inside it with the other networks of an ensemble.
+        Args:
+            folder: Folder to write to, made if missing.
+            members: Subfolders with the other networks of an ensemble.
         """
         config = {
             "input": asdict(self.spec) | {"orientation": "RAS"},
@@ -86,19 +99,20 @@ class SarosNetwork(LightningModule):
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Self:
-        """Return the network that :meth:`save_pretrained` wrote, ready to predict.
+        """Return a network that :meth:`save_pretrained` wrote, in eval mode.
 
         Args:
-            name: Folder, or on the Hub ``user/name`` or ``user/name@revision``. Of an ensemble it
-                is the first network; :func:`training.predict.ensemble.read_ensemble` returns all.
+            name: Folder, or ``user/name`` or ``user/name@revision`` on the Hub. For an ensemble,
+                this returns the first network;
+                :func:`training.predict.ensemble.read_ensemble` returns all.
 
         Raises:
             UnreadableFileError: The folder does not hold such a network.
-            HubError: The Hub does not hand it out.
+            HubError: The model cannot be downloaded.
         """
         folder = model_folder(name)
         network, config = read_pretrained(folder)
-        with refuse_other_versions(folder, config):
+        with explain_unreadable(folder / "config.json", config):
             segmenter = cls(**config["hyperparameters"])
             segmenter.spacing_range_mm.copy_(torch.tensor(config["input"]["spacing_range_mm"]))
             segmenter.slice_spacing_mm.fill_(config["input"]["slice_spacing_mm"])

@@ -1,4 +1,4 @@
-"""Label maps of whole volumes, slice by slice."""
+"""Label maps of whole volumes, predicted slice by slice."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from .test_time_averaging import PredictOptions, slice_scores
 
 
 class Prediction(NamedTuple):
-    """The label maps of one CT, in parts: Lightning takes no frozen dataclass from a step."""
+    """Label maps of one CT as plain parts: a step may not return a frozen dataclass."""
 
     image: str
     arrays: dict[Task, NDArray[np.uint8]]
@@ -36,70 +36,64 @@ def predict_maps(
     slices: Sequence[int] | None = None,
     progress: OnProgress | None = None,
 ) -> dict[Task, Volume]:
-    """Return each task's label map of a CT on the CT's own grid and orientation.
+    """Return the label map of each task on the grid and orientation of a CT.
 
     Args:
-        networks: Each maps (B, C, I, J) in [-1, 1] to logits (B, classes of all tasks, I, J); in
-            eval mode. Of several, such as one per fold, the probabilities are averaged.
-        image: Hounsfield units, any spacing and orientation.
-        spec: What the networks were trained on.
-        options: Averaging over mirror images, tiles, clean-up.
-        slices: Axial slices to label, counted from the feet, all if ``None``; others stay background.
+        networks: Networks in eval mode that map (B, C, I, J) in [-1, 1] to logits (B, classes of
+            all tasks, I, J). The probabilities of several, such as one per fold, are averaged.
+        image: CT in Hounsfield units with any spacing and orientation.
+        spec: Input that the networks were trained on.
+        options: Mirror averaging, tiles and clean-up.
+        slices: Axial slices to label, counted from the feet, all if ``None``; the others stay
+            background.
         progress: Called with (slices done, slices in all).
 
     Returns:
-        uint8 labels by task; memory is bounded by the volume, not by classes times volume.
+        uint8 labels by task. Memory grows with the volume, not with classes times volume.
     """
     ras = image.to_ras()
     labels = {task: np.zeros(ras.shape, np.uint8) for task in spec.tasks}
-    scales = [spec.in_plane_scale(step) for step in ras.spacing_mm[:2]]
     device = next(networks[0].parameters()).device
     chosen = np.arange(ras.shape[2]) if slices is None else np.asarray(slices)
     for first in range(0, len(chosen), options.batch_size):
-        few = chosen[first : first + options.batch_size]
-        batch, position = _slices(ras, few, spec), _position(few, ras).to(device)
+        batch = chosen[first : first + options.batch_size]
+        images, position = _images(ras, batch, spec).to(device), _position(batch, ras).to(device)
         with torch.inference_mode():
-            resized = _resized(batch.to(device), scales)
-            scores = slice_scores(networks, resized, position, spec, options)
-            scores = _to_size(scores, ras.shape[:2])
-        for task, share in spec.by_task(scores).items():
-            found = share.argmax(dim=1).to(torch.uint8).cpu().numpy()
-            labels[task][..., few] = np.moveaxis(found, 0, -1)
+            scores = slice_scores(networks, _resized(images, ras, spec), position, spec, options)
+            if scores.shape[-2:] != images.shape[-2:]:
+                scores = functional.interpolate(scores, images.shape[-2:], mode="bilinear")
+        for task, of_task in spec.by_task(scores).items():
+            found = of_task.argmax(dim=1).to(torch.uint8).cpu().numpy()
+            labels[task][..., batch] = np.moveaxis(found, 0, -1)
         if progress is not None:
-            progress(first + len(few), len(chosen))
+            progress(first + len(batch), len(chosen))
     if options.clean:
         labels = {task: cleaned(array, task) for task, array in labels.items()}
-    return {task: _turned_back(array, ras, image) for task, array in labels.items()}
+    return {task: _on_grid_of(image, array, ras) for task, array in labels.items()}
 
 
-def _turned_back(labels: NDArray[np.uint8], ras: Volume, image: Volume) -> Volume:
+def _on_grid_of(image: Volume, labels: NDArray[np.uint8], ras: Volume) -> Volume:
     array = Volume(labels, ras.affine).oriented(image.orientation).array
     return Volume(np.ascontiguousarray(array), image.affine)
 
 
-def _resized(images: Tensor, scales: Sequence[float]) -> Tensor:
-    """Return images whose spacing along i and along j is one that the networks were trained on."""
-    sides = zip(images.shape[-2:], scales, strict=True)
-    size = [max(1, round(length * scale)) for length, scale in sides]
+def _resized(images: Tensor, ras: Volume, spec: InputSpec) -> Tensor:
+    """Return images with an in-plane spacing that the networks were trained on."""
+    sides = zip(images.shape[-2:], ras.spacing_mm[:2], strict=True)
+    size = [max(1, round(length * spec.in_plane_scale(spacing))) for length, spacing in sides]
     if size == list(images.shape[-2:]):
         return images
     return functional.interpolate(images, size, mode="bilinear", antialias=True)
 
 
-def _to_size(scores: Tensor, size: tuple[int, ...]) -> Tensor:
-    if tuple(scores.shape[-2:]) == size:
-        return scores
-    return functional.interpolate(scores, size, mode="bilinear")
-
-
 def _position(slices: NDArray[np.intp], ras: Volume) -> Tensor:
-    """Return height in mm and share of the scan (N, 2) of slices counted from the feet."""
+    """Return the height in mm and the fraction of the scan below (N, 2) of slices."""
     heights = slices * ras.spacing_mm[2]
-    shares = slices / max(ras.shape[2] - 1, 1)
-    return torch.from_numpy(np.stack([heights, shares], axis=1).astype(np.float32))
+    fractions = slices / max(ras.shape[2] - 1, 1)
+    return torch.from_numpy(np.stack([heights, fractions], axis=1).astype(np.float32))
 
 
-def _slices(ras: Volume, slices: NDArray[np.intp], spec: InputSpec) -> Tensor:
+def _images(ras: Volume, slices: NDArray[np.intp], spec: InputSpec) -> Tensor:
     """Return slices with their neighbours as channels (N, C, I, J), in [-1, 1]."""
     step = max(1, round(spec.slice_spacing_mm / ras.spacing_mm[2]))
     offsets = step * np.arange(-spec.context, spec.context + 1)

@@ -1,4 +1,4 @@
-"""A network on disk: SMP's own format, and beside it what SMP does not store."""
+"""Model folders on disk and the Hub: SMP's own format plus the settings that SMP does not store."""
 
 import io
 import json
@@ -21,33 +21,36 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 _PACKAGE = "saros-hf"
 _MEMBER = re.compile(r"fold_\d+")
 _CONFIG_KEY = "_saros"
-"""SMP's loader passes over config entries that start with an underscore."""
+"""SMP's loader ignores config entries that start with an underscore."""
 
 
 def write_pretrained(network: Any, folder: Path, config: dict[str, Any]) -> None:  # noqa: ANN401
     """Write safetensors and config.json that ``smp.from_pretrained(folder)`` reads as well.
 
-    Numbers without bound become ``null``, for which JSON has no word.
+    An unlimited spacing range ends with ``null``, since JSON has no infinity.
     """
     network.save_pretrained(folder)
-    (folder / "README.md").unlink(missing_ok=True)  # SMP's own card knows neither data nor licence
-    path = folder / CONFIG
+    (folder / "README.md").unlink(missing_ok=True)  # SMP's card states neither data nor licence
+    low, high = config["input"]["spacing_range_mm"]
+    config["input"]["spacing_range_mm"] = low, None if math.isinf(high) else high
     ours = config | {"version": version(_PACKAGE)}
-    # The weights are here: whoever loads them need not download those that training began with.
+    path = folder / CONFIG
+    # Without encoder_weights SMP would not download the weights that training started from.
     whole = json.loads(path.read_text()) | {"encoder_weights": None, _CONFIG_KEY: ours}
-    text = json.dumps(_bounded(dict(sorted(whole.items()))), indent=2, allow_nan=False)
+    text = json.dumps(dict(sorted(whole.items())), indent=2, allow_nan=False)
     path.write_text(text + "\n")
 
 
 def model_folder(name: str | Path) -> Path:
-    """Return the folder of a model on disk, or of one that is fetched from the Hub.
+    """Return a model folder on disk, or download it from the Hub.
 
     Args:
-        name: Folder; if there is none, ``user/name`` or ``user/name@revision`` on the Hub.
+        name: Folder, or if there is no such folder ``user/name`` or ``user/name@revision`` on the
+            Hub.
 
     Raises:
-        MissingFileError: It is neither.
-        HubError: The Hub does not hand it out.
+        MissingFileError: There is no such folder, and the name is none of the Hub's.
+        HubError: The model cannot be downloaded.
     """
     folder = Path(name)
     if folder.is_dir():
@@ -58,21 +61,9 @@ def model_folder(name: str | Path) -> Path:
     try:
         return fetch_model(str(name), patterns=[f"*{CONFIG}", f"*{WEIGHTS}"])
     except HubError as error:
-        raise HubError(
-            name,
-            f"no such folder, and on the Hub {error.found}",
-            expected,
-            f"If a folder is meant, check the path. {error.remedy}",
-        ) from error
-
-
-def members_of(folder: Path) -> list[Path]:
-    """Return the folders of all networks of a model; of one that is no ensemble itself alone.
-
-    Raises:
-        UnreadableFileError: The folder holds no model of this package.
-    """
-    return [folder, *(folder / name for name in read_config(folder)["members"])]
+        found = f"no such folder, and on the Hub {error.found}"
+        remedy = f"If a folder is meant, check the path. {error.remedy}"
+        raise HubError(name, found, expected, remedy) from error
 
 
 def read_pretrained(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -82,11 +73,9 @@ def read_pretrained(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         UnreadableFileError: The folder does not hold such a network.
     """
     config = read_config(folder)
-    try:
-        with redirect_stdout(io.StringIO()):  # the Hub's loader prints where it reads from
-            network: nn.Module = smp.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise _no_model(folder / WEIGHTS, error, config) from error
+    # SMP's loader prints the place that it reads from.
+    with explain_unreadable(folder / WEIGHTS, config), redirect_stdout(io.StringIO()):
+        network: nn.Module = smp.from_pretrained(folder)
     return network, config
 
 
@@ -96,49 +85,32 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         UnreadableFileError: There is none, or one of another version.
     """
-    path = folder / CONFIG
     config: dict[str, Any] = {}
-    try:
-        config = json.loads(path.read_text())[_CONFIG_KEY]
+    with explain_unreadable(folder / CONFIG, config):
+        config.update(json.loads((folder / CONFIG).read_text())[_CONFIG_KEY])
         low, high = config["input"]["spacing_range_mm"]
         config["input"]["spacing_range_mm"] = (low, math.inf if high is None else high)
-        strange = [name for name in config["members"] if not _MEMBER.fullmatch(name)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _no_model(path, error, config) from error
-    if strange:
-        raise _no_model(path, ValueError(f"{strange[0]} is no name of a fold"), config)
+        for name in config["members"]:
+            if not _MEMBER.fullmatch(name):
+                raise ValueError(f"{name} is no name of a fold")
     return config
 
 
 @contextmanager
-def refuse_other_versions(folder: Path, config: Mapping[str, Any]) -> Iterator[None]:
-    """Say which version wrote a config whose entries this one cannot use.
+def explain_unreadable(path: Path, config: Mapping[str, Any]) -> Iterator[None]:
+    """Turn an error in the block into one that names the version that wrote the model.
 
     Raises:
-        UnreadableFileError: What is done inside does not take them.
+        UnreadableFileError: The block raised an error that a broken model folder can cause.
     """
     try:
         yield
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise _no_model(folder / CONFIG, error, config) from error
-
-
-def _no_model(path: Path, error: Exception, config: object) -> UnreadableFileError:
-    wrote = config.get("version") if isinstance(config, Mapping) else None
-    return UnreadableFileError(
-        path,
-        f"no model that can be read ({type(error).__name__}: {error})"
-        + (f", written by {_PACKAGE} {wrote}" if wrote else ""),
-        f"{CONFIG} and {WEIGHTS} of {_PACKAGE} {version(_PACKAGE)}",
-        "Give the folder that training or the demo wrote, e.g. demo/model, or install the "
-        "version that wrote it.",
-    )
-
-
-def _bounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON may hold
-    """Return a value in which ``None`` stands for infinite numbers and those that are none."""
-    if isinstance(value, Mapping):
-        return {name: _bounded(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_bounded(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        author = f", written by {_PACKAGE} {config['version']}" if "version" in config else ""
+        raise UnreadableFileError(
+            path,
+            f"no model that can be read ({type(error).__name__}: {error}){author}",
+            f"{CONFIG} and {WEIGHTS} of {_PACKAGE} {version(_PACKAGE)}",
+            "Give a folder that training or the demo wrote, e.g. demo/model, or install the "
+            "version that wrote it.",
+        ) from error

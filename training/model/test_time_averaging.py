@@ -1,4 +1,4 @@
-"""Scores of slices, averaged over networks, mirror images and overlapping tiles."""
+"""Class scores of slices: mirror averaging, averaging over networks, and overlapping tiles."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,22 +20,23 @@ STRIDE = 32
 """Encoders halve the image five times."""
 
 Forward: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""Images (B, C, I, J) and positions (B, 2) to scores (B, classes, I, J)."""
+"""Maps images (B, C, I, J) and positions (B, 2) to scores (B, classes, I, J)."""
 
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """How label maps are predicted.
+    """Options for the prediction of label maps.
 
     Attributes:
-        mirror: Average with the prediction of the mirror image, left and right traded back.
-        tile: Slices longer than this along i or j are predicted in tiles of this length that
-            overlap by half; lower it if memory does not suffice.
-        batch_size: Slices or tiles at once.
-        clean: Drop small parts as :mod:`training.model.postprocess` says.
+        mirror: Mirror averaging: average the probabilities with those of the image mirrored left
+            to right, with left and right labels swapped back.
+        tile: Tile length in pixels. Slices longer than this along i or j are predicted in tiles
+            that overlap by half; lower it to save memory.
+        batch_size: Number of slices or tiles in one forward pass.
+        clean: Remove small pieces, see :mod:`training.model.postprocess`.
 
     Raises:
-        UsageError: Tiles or batches are too small.
+        UsageError: ``tile`` or ``batch_size`` is too small.
     """
 
     mirror: bool = False
@@ -44,19 +45,18 @@ class PredictOptions:
     clean: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what no slice can be predicted with."""
-        for name, least in (("tile", STRIDE), ("batch_size", 1)):
-            if (value := getattr(self, name)) < least:
+        for name, value, least in (("tile", self.tile, STRIDE), ("batch_size", self.batch_size, 1)):
+            if value < least:
                 raise UsageError(name, str(value), f"at least {least}")
 
 
 def padded_forward(network: nn.Module, images: Tensor, position: Tensor | None = None) -> Tensor:
-    """Return logits of images (B, C, I, J) of any size, padded with air to whole strides.
+    """Return logits of images (B, C, I, J) of any size, padded with air to a multiple of 32.
 
     Args:
-        network: Takes sizes that are multiples of ``STRIDE``.
-        images: In [-1, 1].
-        position: (B, 2) for a network that is told it, else ``None``.
+        network: Network for sizes that are multiples of ``STRIDE``.
+        images: Images in [-1, 1].
+        position: (B, 2) for a network with position channels, else ``None``.
     """
     i, j = images.shape[-2:]
     padded = functional.pad(images, (0, -j % STRIDE, 0, -i % STRIDE), value=-1.0)
@@ -73,45 +73,42 @@ def slice_scores(
     spec: InputSpec,
     options: PredictOptions,
 ) -> Tensor:
-    """Return scores (B, classes of all tasks, I, J), the greater the likelier within a task.
+    """Return scores (B, classes of all tasks, I, J); within a task the highest score wins.
 
-    Logits of a single network, else the mean of the probabilities.
+    Scores are logits for one network without mirror averaging, else mean probabilities.
     """
-    forwards: list[Forward] = [
-        partial(_forward, network, told_position=spec.position) for network in networks
-    ]
+    forwards: list[Forward] = [partial(_forward, network, spec) for network in networks]
     if options.mirror:
         forwards += [partial(_mirrored, forward, spec) for forward in tuple(forwards)]
     if max(images.shape[-2:]) > options.tile:
         forwards = [partial(_tiled, forward, options) for forward in forwards]
     if len(forwards) == 1:
         return forwards[0](images, position).float()
-    total = _added(None, forwards[0](images, position), spec)
+    total = _add_probabilities(None, forwards[0](images, position), spec)
     for forward in forwards[1:]:
-        total = _added(total, forward(images, position), spec)
+        total = _add_probabilities(total, forward(images, position), spec)
     return total.div_(len(forwards))
 
 
-def _added(total: Tensor | None, scores: Tensor, spec: InputSpec) -> Tensor:
-    """Return a sum of probabilities with those of ``scores`` added to it.
+def _add_probabilities(total: Tensor | None, scores: Tensor, spec: InputSpec) -> Tensor:
+    """Add the probabilities of ``scores`` to ``total``, which starts at 0.
 
-    In place and task by task: the scores of a batch for all labels take hundreds of megabytes.
+    In place and task by task: the scores of one batch take hundreds of megabytes.
     """
     if total is None:
         total = torch.zeros_like(scores, dtype=torch.float32)
     sums = spec.by_task(total)
-    for task, share in spec.by_task(scores).items():
-        sums[task].add_(share.float().softmax(dim=1))
+    for task, logits in spec.by_task(scores).items():
+        sums[task].add_(logits.float().softmax(dim=1))
     return total
 
 
-def _forward(
-    network: nn.Module, images: Tensor, position: Tensor, *, told_position: bool
-) -> Tensor:
-    return padded_forward(network, images, position if told_position else None)
+def _forward(network: nn.Module, spec: InputSpec, images: Tensor, position: Tensor) -> Tensor:
+    return padded_forward(network, images, position if spec.position else None)
 
 
 def _mirrored(forward: Forward, spec: InputSpec, images: Tensor, position: Tensor) -> Tensor:
+    """Return the scores of the mirrored images, mirrored back, left and right labels swapped."""
     scores = forward(images.flip(-2), position).flip(-2)
     parts = spec.by_task(scores).get("body-parts")
     if parts is not None:
@@ -121,11 +118,11 @@ def _mirrored(forward: Forward, spec: InputSpec, images: Tensor, position: Tenso
 
 
 def _tiled(forward: Forward, options: PredictOptions, images: Tensor, position: Tensor) -> Tensor:
-    """Return scores of slices that are too large for one pass, tile by tile with TorchIO."""
+    """Return scores of slices that are too large for one pass, from overlapping tiles."""
     stack = images.movedim(0, -1).cpu()  # slices are TorchIO's third axis
     subject = tio.Subject(image=tio.ScalarImage(tensor=stack))
     i, j = (min(options.tile, length) for length in images.shape[-2:])
-    # TorchIO wants even overlaps.
+    # TorchIO requires even overlaps.
     sampler = tio.GridSampler(subject, (i, j, 1), (i // 4 * 2, j // 4 * 2, 0))
     aggregator = tio.GridAggregator(sampler, overlap_mode="hann")
     for batch in tio.SubjectsLoader(cast("Dataset[Any]", sampler), batch_size=options.batch_size):

@@ -1,14 +1,15 @@
 """``saros predict --model``: options, and the run over one CT or thousands."""
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from saros_hf.console import say
-from saros_hf.progress import OnProgress, progress_bar
+from saros_hf.progress import progress_bar
 
 
 def add_predict_options(predict: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def add_predict_options(predict: argparse.ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="MODEL",
-        help="saved model, run with fold_1 to fold_5, or user/name on the Hub; several are averaged",
+        help="model folder, run with fold_1 to fold_5, or user/name on the Hub; several are averaged",
     )
     add(
         "source",
@@ -27,76 +28,76 @@ def add_predict_options(predict: argparse.ArgumentParser) -> None:
         type=Path,
         help="NIfTI, DICOM folder or ZIP; a folder of cases or of these; list (.txt, .csv)",
     )
-    add("out", metavar="OUT", type=Path, help="label map to write (.nii.gz); of many CTs a folder")
-    for option, what in (
-        ("--mirror", "average with the mirror image; 2 to 3 times the time"),
-        ("--clean", "drop parts that are too small or out of place"),
-    ):
-        choice = argparse.BooleanOptionalAction
-        add(option, action=choice, help=f"{what} (default: as the model says)")
-    add("--tile", type=int, default=1024, help="longest side of a slice in one pass (default 1024)")
-    add("--batch-size", type=int, default=16, help="slices at once (default 16)")
-    add("--overwrite", action="store_true", help="predict again what is there already")
-    add("--no-pictures", action="store_true", help="write label maps alone")
-    add("--accelerator", default="auto", help="as of Lightning's trainer (default auto)")
-    add("--devices", default="auto", help="how many, or which; each takes its share of the CTs")
+    add("out", metavar="OUT", type=Path, help="label map to write (.nii.gz); for many CTs a folder")
+    choice = argparse.BooleanOptionalAction
+    what = "average with the mirror image; 2 to 3 times the time (default: set in the model)"
+    add("--mirror", action=choice, help=what)
+    what = "remove pieces that are too small or misplaced (default: set in the model)"
+    add("--clean", action=choice, help=what)
+    what = "longest side of a slice in one pass, in pixels (default 1024)"
+    add("--tile", type=int, default=1024, help=what)
+    add("--batch-size", type=int, default=16, help="slices in one pass (default 16)")
+    add("--overwrite", action="store_true", help="predict CTs again whose label maps exist")
+    add("--no-pictures", action="store_true", help="write label maps only")
+    add("--accelerator", default="auto", help="accelerator of Lightning's trainer (default auto)")
+    what = "number of devices, or a list; each predicts a part of the CTs (default auto)"
+    add("--devices", default="auto", help=what)
     add("--num-nodes", type=int, default=1, help="machines, under torchrun or SLURM (default 1)")
-    add("--precision", help="as of Lightning's trainer (default bf16-mixed where it is fast)")
-    what = "processes that read the next of many CTs (default 1)"
+    what = "precision of Lightning's trainer (default bf16-mixed where it is fast)"
+    add("--precision", help=what)
+    what = "processes that read the next CTs meanwhile (default 1)"
     add("--workers", type=int, default=1, choices=range(257), metavar="N", help=what)
     predict.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from ..model.test_time_averaging import PredictOptions
-    from .devices import Devices, run_predictor
+    from .devices import make_trainer
     from .ensemble import read_ensemble
-    from .inputs import find_jobs
+    from .inputs import find_inputs
     from .predictor import Predictor
 
     passes = PredictOptions(tile=options.tile, batch_size=options.batch_size)
-    jobs = find_jobs(options.source, options.out)
-    alone = jobs[0].alone
+    inputs = find_inputs(options.source, options.out)
+    alone = inputs[0].alone
     ensemble = read_ensemble(options.model)
-    model = ensemble.options
-    mirror = model.mirror if options.mirror is None else options.mirror
-    clean = model.clean if options.clean is None else options.clean
-    devices = "1" if alone else options.devices
-    where = Devices(options.accelerator, devices, options.num_nodes, options.precision)
-    with _slices_of_one(shown=alone) as progress:
+    default = ensemble.options
+    mirror = default.mirror if options.mirror is None else options.mirror
+    clean = default.clean if options.clean is None else options.clean
+    bar = progress_bar("slices") if alone else nullcontext()
+    with bar as progress, TemporaryDirectory(prefix="saros-") as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Total length of `DataLoader`")  # nothing may remain
         predictor = Predictor(
             ensemble,
-            jobs,
+            inputs,
             replace(passes, mirror=mirror, clean=clean),
             keep=not (alone or options.overwrite),
             pictures=not options.no_pictures,
             num_workers=0 if alone else options.workers,
             progress=progress,
         )
-        trainer = run_predictor(predictor, where, bar=not alone)
-    return _tell(predictor, trainer, options.out) if trainer.is_global_zero else 0
+        trainer = make_trainer(
+            Path(folder),
+            accelerator=options.accelerator,
+            devices="1" if alone else options.devices,
+            num_nodes=options.num_nodes,
+            precision=options.precision,
+            bar=not alone,
+        )
+        trainer.predict(predictor, return_predictions=False)
+    return _summarise(predictor, trainer, options.out) if trainer.is_global_zero else 0
 
 
-@contextmanager
-def _slices_of_one(*, shown: bool) -> Iterator[OnProgress | None]:
-    if shown:
-        with progress_bar("slices") as report:
-            yield report
-    else:
-        yield None
-
-
-def _tell(predictor: Any, trainer: Any, out: Path) -> int:  # noqa: ANN401 - imported when run
-    """Say what was written where; return the exit code."""
-    tally = predictor.tally
-    if predictor.jobs[0].alone:
+def _summarise(predictor: Any, trainer: Any, out: Path) -> int:  # noqa: ANN401 - imported late
+    """Print the files of one CT, or the numbers of many; return the exit code."""
+    if predictor.inputs[0].alone:
         for path in predictor.written:
             say(str(path))
-    else:
-        say(
-            f"{out}: {tally.written} CTs predicted on {trainer.world_size} device(s), "
-            f"{tally.kept} were there already, {tally.failed} failed",
-        )
-        if tally.failed:
-            say("What was wrong stands in *.error.txt beside where they would be.")
-    return 1 if tally.failed else 0
+        return 0
+    say(
+        f"{out}: {predictor.predicted} CTs predicted on {trainer.world_size} device(s), "
+        f"{predictor.kept} were there already, {predictor.failed} failed"
+    )
+    if predictor.failed:
+        say("Their errors are in *.error.txt beside the places of their label maps.")
+    return 1 if predictor.failed else 0

@@ -1,10 +1,7 @@
-"""The Lightning trainer that predicts: on which devices, and what it leaves alone."""
+"""The Lightning trainer for prediction: devices, precision, and no training state."""
 
-import warnings
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import torch
@@ -16,68 +13,47 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from saros_hf.errors import UsageError
 
-from .predictor import Predictor
-
 _PATIENCE = timedelta(days=365)
-"""A device may have done its share long before the others; Lightning gives up after half an hour."""
+"""Devices finish at different times; Lightning would give up waiting after half an hour."""
 
 
-@dataclass(frozen=True)
-class Devices:
-    """Where to predict, in Lightning's words.
-
-    Attributes:
-        accelerator: E.g. ``auto``, ``gpu``, ``cpu``.
-        devices: How many, or which; or ``auto``.
-        num_nodes: Machines.
-        precision: E.g. ``bf16-mixed``; what is fast on this machine if ``None``.
-    """
-
-    accelerator: str = "auto"
-    devices: str = "auto"
-    num_nodes: int = 1
-    precision: str | None = None
-
-    @property
-    def are_several(self) -> bool:
-        """Return whether more than one process predicts."""
-        if self.devices in ("auto", "-1"):
-            return self.num_nodes > 1 or torch.cuda.device_count() > 1
-        return self.num_nodes > 1 or self.devices != "1"
-
-
-def run_predictor(predictor: Predictor, where: Devices, *, bar: bool) -> Trainer:
-    """Predict what is left of a predictor's CTs; return the trainer, which knows its rank.
+def make_trainer(
+    folder: Path,
+    *,
+    accelerator: str = "auto",
+    devices: str = "auto",
+    num_nodes: int = 1,
+    precision: str | None = None,
+    bar: bool = True,
+) -> Trainer:
+    """Return a trainer for prediction.
 
     Args:
-        predictor: Holds in ``tally`` what became of them.
-        where: The devices.
-        bar: Show a bar of CTs.
+        folder: Empty folder; in the current one, Lightning would load the checkpoint of a
+            training stopped by SLURM.
+        accelerator: Lightning's name, e.g. ``auto``, ``gpu`` or ``cpu``.
+        devices: Number of devices, a list of them, or ``auto``.
+        num_nodes: Number of machines.
+        precision: Lightning's name, e.g. ``bf16-mixed``; the faster one on this machine if
+            ``None``.
+        bar: Show a progress bar of CTs.
 
     Raises:
         UsageError: This machine has no such devices.
     """
-    # Where the command is run, Lightning would take up the checkpoint of a training.
-    with TemporaryDirectory(prefix="saros-") as folder, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Total length of `DataLoader`")  # all may be done
-        trainer = make_trainer(where, Path(folder), bar=bar)
-        trainer.predict(predictor, return_predictions=False)
-    return trainer
-
-
-def make_trainer(where: Devices, folder: Path, *, bar: bool) -> Trainer:
-    """Return a trainer that takes up nothing but what is in ``folder``, see :func:`run_predictor`."""
-    # Lightning would save a checkpoint of what is no training, and have the job start again.
+    all_devices = devices in ("auto", "-1")
+    several = num_nodes > 1 or (torch.cuda.device_count() > 1 if all_devices else devices != "1")
+    # By default Lightning would save a checkpoint and requeue the job when its time is up.
     on_slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
     try:
         return Trainer(
             default_root_dir=folder,
-            accelerator=where.accelerator,
-            devices=int(where.devices) if where.devices.isdigit() else where.devices,
-            num_nodes=where.num_nodes,
-            strategy=DDPStrategy(timeout=_PATIENCE) if where.are_several else "auto",
+            accelerator=accelerator,
+            devices=int(devices) if devices.isdigit() else devices,
+            num_nodes=num_nodes,
+            strategy=DDPStrategy(timeout=_PATIENCE) if several else "auto",
             plugins=[SLURMEnvironment(auto_requeue=False)] if on_slurm else None,
-            precision=where.precision or best_precision(),  # type: ignore[arg-type] # checked there
+            precision=precision or best_precision(),  # type: ignore[arg-type] # checked there
             logger=False,
             enable_checkpointing=False,
             enable_model_summary=False,
@@ -85,22 +61,16 @@ def make_trainer(where: Devices, folder: Path, *, bar: bool) -> Trainer:
             use_distributed_sampler=False,
         )
     except (MisconfigurationException, ValueError) as error:
-        raise UsageError(
-            "--accelerator, --devices, --num-nodes, --precision",
-            str(error),
-            "what this machine has",
-            "Leave them out for the defaults.",
-        ) from error
+        where = "--accelerator, --devices, --num-nodes, --precision"
+        remedy = "Leave them out for the defaults."
+        raise UsageError(where, str(error), "what this machine has", remedy) from error
 
 
 def best_precision() -> Literal["bf16-mixed", "32-true"]:
-    """Return Lightning's name of bfloat16 where it is quicker than float32."""
-    return "bf16-mixed" if _has_fast_bf16() else "32-true"
-
-
-def _has_fast_bf16() -> bool:
+    """Return Lightning's name of bfloat16 where it is faster than float32, else of float32."""
     if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    # torch 2.6 cannot tell yet.
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+        fast = torch.cuda.is_bf16_supported()
+    else:  # torch 2.6 has no get_capabilities
+        capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+        fast = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return "bf16-mixed" if fast else "32-true"

@@ -1,4 +1,4 @@
-"""Trained networks from disk that predict together."""
+"""Trained networks whose probabilities are averaged, such as one per fold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,24 +14,24 @@ from saros_hf.volume import Volume
 
 from ..model.input_spec import InputSpec
 from ..model.predict_volume import predict_maps
-from ..model.pretrained import CONFIG, WEIGHTS, members_of, model_folder
+from ..model.pretrained import CONFIG, WEIGHTS, model_folder, read_config
 from ..model.test_time_averaging import PredictOptions
 from ..module import SarosSegmenter
 
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """Networks of the same kind, such as one per fold.
+    """Networks for the same label maps and input.
 
     Attributes:
-        networks: In eval mode.
-        spec: What they expect of their input.
-        options: How they predict unless told otherwise.
+        networks: Networks in eval mode.
+        spec: Input that they were trained on.
+        options: Default options for prediction.
     """
 
     networks: nn.ModuleList
     spec: InputSpec
-    options: PredictOptions = PredictOptions()  # noqa: RUF009 - frozen
+    options: PredictOptions
 
     def predict_maps(
         self,
@@ -41,12 +41,12 @@ class Ensemble:
         progress: OnProgress | None = None,
     ) -> dict[Task, Volume]:
         """Return each task's label map, see :func:`training.model.predict_volume.predict_maps`."""
-        chosen = self.options if options is None else options
+        chosen = options or self.options
         return predict_maps(list(self.networks), image, self.spec, chosen, progress=progress)
 
 
 def read_ensemble(names: Sequence[str | Path]) -> Ensemble:
-    """Return the networks of models that predict together.
+    """Return the networks of one or several models as an ensemble.
 
     Args:
         names: Model folders, runs that hold ``fold_K/model``, or models on the Hub, ``user/name``.
@@ -55,10 +55,9 @@ def read_ensemble(names: Sequence[str | Path]) -> Ensemble:
         MissingFileError: A folder holds no model.
         UnreadableFileError: A model cannot be read.
         UsageError: The models expect different input.
-        HubError: The Hub does not hand one out.
+        HubError: A model cannot be downloaded.
     """
     segmenters = read_members(names)
-    networks = nn.ModuleList([segmenter.network for segmenter in segmenters])
     specs = [segmenter.spec for segmenter in segmenters]
     lows, highs = zip(*(spec.spacing_range_mm for spec in specs), strict=True)
     common = replace(
@@ -66,40 +65,36 @@ def read_ensemble(names: Sequence[str | Path]) -> Ensemble:
         spacing_range_mm=(min(lows), max(highs)),
         slice_spacing_mm=median(spec.slice_spacing_mm for spec in specs),
     )
+    networks = nn.ModuleList([segmenter.network for segmenter in segmenters])
     return Ensemble(networks.eval(), common, segmenters[0].options)
 
 
 def read_members(names: Sequence[str | Path]) -> list[SarosSegmenter]:
-    """Return every network of some models, see :func:`read_ensemble`."""
-    places = [place for name in names for place in _model_folders(name)]
-    segmenters = [SarosSegmenter.from_pretrained(place) for place in places]
+    """Return every network of one or several models, see :func:`read_ensemble`."""
+    folders = [folder for name in names for folder in _member_folders(name)]
+    segmenters = [SarosSegmenter.from_pretrained(folder) for folder in folders]
     first = segmenters[0].spec
-    for place, segmenter in zip(places, segmenters, strict=True):
-        if _apart_from_spacing(segmenter.spec) != _apart_from_spacing(first):
-            raise UsageError(
-                place,
-                f"a model for {segmenter.spec}",
-                f"the input of {places[0]}: {first}",
-                "Average models that were trained with the same task and options.",
-            )
+    for folder, segmenter in zip(folders, segmenters, strict=True):
+        # Folds differ in spacing.
+        spec = replace(
+            segmenter.spec,
+            spacing_range_mm=first.spacing_range_mm,
+            slice_spacing_mm=first.slice_spacing_mm,
+        )
+        if spec != first:
+            found, expected = f"a model for {spec}", f"the input of {folders[0]}: {first}"
+            remedy = "Average models that were trained with the same task and options."
+            raise UsageError(folder, found, expected, remedy)
     return segmenters
 
 
-def _apart_from_spacing(spec: InputSpec) -> InputSpec:
-    """Return what must be the same of networks that predict together; folds differ in spacing."""
-    return replace(spec, spacing_range_mm=(0.0, 0.0), slice_spacing_mm=0.0)
-
-
-def _model_folders(name: str | Path) -> list[Path]:
+def _member_folders(name: str | Path) -> list[Path]:
     folder = model_folder(name)
     if (folder / CONFIG).is_file():
-        return members_of(folder)
+        return [folder, *(folder / member for member in read_config(folder)["members"])]
     folds = sorted(path.parent for path in folder.glob(f"fold_*/model/{CONFIG}"))
     if not folds:
-        raise MissingFileError(
-            folder,
-            "no model",
-            f"{CONFIG} and {WEIGHTS}, or fold_1/model and so on",
-            "Give the folder that training or the demo wrote, e.g. demo/model.",
-        )
+        expected = f"{CONFIG} and {WEIGHTS}, or fold_1/model and so on"
+        remedy = "Give the folder that training or the demo wrote, e.g. demo/model."
+        raise MissingFileError(folder, "no model", expected, remedy)
     return folds

@@ -1,17 +1,16 @@
-"""Predicts many CTs on any number of devices with Lightning, and goes on after a stop."""
+"""Prediction of many CTs with Lightning, on any number of devices, resumable after any stop."""
 
 import errno
-import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from lightning import LightningModule
 from torch.utils.data import DataLoader, Dataset
 
+from saros_hf.console import warn
 from saros_hf.ct import read_ct
 from saros_hf.errors import SarosError, UsageError
 from saros_hf.files import remove_leftovers, write_atomically
@@ -21,66 +20,57 @@ from saros_hf.volume import Volume
 from ..model.test_time_averaging import PredictOptions
 from .ensemble import Ensemble
 from .inputs import PredictionInput, beside
-from .write_maps import predict_one
+from .write_maps import write_maps, write_pictures
+
+Item: TypeAlias = tuple[PredictionInput, Volume | str]
+"""A CT to predict, with its volume or the error that reading it raised."""
 
 
-@dataclass(frozen=True)
-class Tally:
-    """What became of the CTs, over all devices."""
+class CtDataset(Dataset[Item]):
+    """Reads the CTs to predict, in worker processes if there are any."""
 
-    written: int
-    kept: int
-    failed: int
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """A CT as a worker hands it over, ``None`` and what was wrong if it could not read it."""
-
-    job: PredictionInput
-    ct: Volume | None = None
-    failure: str = ""
-
-
-class CtDataset(Dataset[Reading]):
-    """CTs to predict, read when asked for."""
-
-    def __init__(self, jobs: Sequence[PredictionInput]) -> None:
-        self.jobs = jobs
+    def __init__(self, inputs: Sequence[PredictionInput]) -> None:
+        self.inputs = inputs
 
     def __len__(self) -> int:
-        return len(self.jobs)
+        return len(self.inputs)
 
-    def __getitem__(self, index: int) -> Reading:
-        job = self.jobs[index]
+    def __getitem__(self, index: int) -> Item:
+        item = self.inputs[index]
         try:
-            return Reading(job, read_ct(job.source))
-        except Exception as error:  # nobody can list what may be odd about one of thousands
-            if job.alone:
+            return item, read_ct(item.source)
+        except Exception as error:  # one odd CT among thousands must not end the run
+            if item.alone:
                 raise
-            return Reading(job, failure=_told(job, error))
+            return item, _describe(item, error)
 
 
 class Predictor(LightningModule):
-    """Labels CT after CT; one that cannot be done is told of and passed over.
+    """Writes the label maps of CT after CT; an error with one of many does not end the run.
 
-    Of many, what is wrong with one stands in ``NAME.error.txt`` beside where its label map would
-    be, until it succeeds. What is wrong with one alone is raised.
+    The error is reported on the screen and in ``NAME.error.txt`` beside the place of the label
+    map; a later success removes that file. An error with a CT that is ``alone`` is raised.
 
     Args:
-        ensemble: Networks that predict together.
-        jobs: All CTs, the same list on every device; each takes its share of what is left.
-        options: Averaging over mirror images, tiles, clean-up.
-        keep: Leave label maps that are there already as they are.
-        pictures: Draw a picture of each.
+        ensemble: Networks whose probabilities are averaged.
+        inputs: All CTs, the same list on every device; each device predicts its part.
+        options: Mirror averaging, tiles and clean-up.
+        keep: Keep label maps that exist already.
+        pictures: Draw a picture beside each label map.
         num_workers: Processes that read the next CTs meanwhile.
         progress: Called with (slices done, slices in all) of each CT.
+
+    Attributes:
+        written: Files of the CT predicted last.
+        predicted: Number of CTs predicted, after the run over all devices.
+        kept: Number of CTs whose label maps existed already.
+        failed: Number of CTs with an error, after the run over all devices.
     """
 
     def __init__(
         self,
         ensemble: Ensemble,
-        jobs: Sequence[PredictionInput],
+        inputs: Sequence[PredictionInput],
         options: PredictOptions,
         *,
         keep: bool = True,
@@ -89,115 +79,100 @@ class Predictor(LightningModule):
         progress: OnProgress | None = None,
     ) -> None:
         super().__init__()
-        # There may be more devices than CTs.
+        # There may be fewer CTs than devices.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self.networks = ensemble.networks
         self.ensemble = ensemble
-        self.jobs = jobs
+        self.inputs = inputs
         self.options = options
         self.keep = keep
         self.pictures = pictures
         self.num_workers = num_workers
         self.progress = progress
-        self.left: Sequence[PredictionInput] = jobs
-        """What is to be done, on all devices."""
         self.written: list[Path] = []
-        """Files of the CT that was predicted last."""
-        self.tally = Tally(0, 0, 0)
-        """What became of this device's CTs; of all devices', once prediction has ended."""
-        # There may be fewer CTs left than devices.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
+        self.predicted = self.kept = self.failed = 0
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Let the first device say what is left: no two see the same, once one has written."""
-        left = self._what_is_left() if self.trainer.is_global_zero else []
-        self.left = self.trainer.strategy.broadcast(left)
+        """Let the first device list the remaining CTs: it must be one list for all devices."""
+        remaining = self._find_remaining() if self.trainer.is_global_zero else []
+        self._remaining = self.trainer.strategy.broadcast(remaining)
+        self.kept = len(self.inputs) - len(self._remaining)
 
-    def predict_dataloader(self) -> DataLoader[Reading]:
-        """Return this device's share of the CTs."""
-        share = self.left[self.trainer.global_rank :: self.trainer.world_size]
-        return DataLoader(
-            CtDataset(share), batch_size=None, num_workers=self.num_workers, collate_fn=_as_it_is
-        )
+    def predict_dataloader(self) -> DataLoader[Item]:
+        """Return this device's part of the CTs."""
+        inputs = self._remaining[self.trainer.global_rank :: self.trainer.world_size]
+        return DataLoader(CtDataset(inputs), batch_size=None, num_workers=self.num_workers)
 
     def transfer_batch_to_device(self, batch: Any, *_: Any) -> Any:  # noqa: ANN401
-        """Leave the CT where it is: slices go to the device a few at a time."""
+        """Leave the CT on the CPU: slices go to the device a few at a time."""
         return batch
 
-    def predict_step(self, batch: Reading, batch_idx: int) -> bool:  # noqa: ARG002
-        """Predict and write one CT; return whether it was possible."""
-        failure = self._predict(batch.job, batch.ct) if batch.ct is not None else batch.failure
+    def predict_step(self, batch: Item, batch_idx: int) -> bool:  # noqa: ARG002
+        """Predict and write one CT; return whether that succeeded."""
+        item, ct = batch
+        failure = ct if isinstance(ct, str) else self._predict(item, ct)
         if failure:
-            _note(batch.job, failure)
-            self.tally = replace(self.tally, failed=self.tally.failed + 1)
+            self.failed += 1
+            _report(item, failure)
         else:
-            _note_path(batch.job).unlink(missing_ok=True)
-            self.tally = replace(self.tally, written=self.tally.written + 1)
+            self.predicted += 1
+            beside(item.target, ".error.txt").unlink(missing_ok=True)
         return not failure
 
     def teardown(self, stage: str) -> None:  # noqa: ARG002
-        """Wait for the other devices and add up what became of the CTs."""
+        """Wait for the other devices and add up the numbers of CTs."""
         strategy = self.trainer.strategy
-        counts = torch.tensor([self.tally.written, self.tally.failed], device=strategy.root_device)
-        written, failed = strategy.reduce(counts, reduce_op="sum").tolist()
-        self.tally = Tally(written, len(self.jobs) - len(self.left), failed)
+        counts = torch.tensor([self.predicted, self.failed], device=strategy.root_device)
+        self.predicted, self.failed = strategy.reduce(counts, reduce_op="sum").tolist()
 
-    def _what_is_left(self) -> list[PredictionInput]:
-        tasks = self.ensemble.spec.tasks
-        left = [job for job in self.jobs if not (self.keep and job.is_finished(tasks))]
-        places = [(job.target, *job.label_maps(tasks).values()) for job in left]
-        for folder in {path.parent for paths in places for path in paths}:
+    def _find_remaining(self) -> list[PredictionInput]:
+        remaining: list[PredictionInput] = []
+        folders: set[Path] = set()
+        for item in self.inputs:
+            paths = item.label_maps(self.ensemble.spec.tasks).values()
+            if not (self.keep and all(path.is_file() for path in paths)):
+                remaining.append(item)
+                folders |= {path.parent for path in (item.target, *paths)}
+        for folder in folders:
             remove_leftovers(folder)
-        return left
+        return remaining
 
-    def _predict(self, job: PredictionInput, ct: Volume) -> str:
-        """Write label maps and pictures; return what was wrong, nothing if all went well."""
-        options, progress = self.options, self.progress
+    def _predict(self, item: PredictionInput, ct: Volume) -> str:
+        """Write label maps and pictures; return a description of the error, if there was one."""
         try:
-            self.written = predict_one(
-                self.ensemble, ct, job, options, picture=self.pictures, progress=progress
-            )
+            maps = self.ensemble.predict_maps(ct, self.options, progress=self.progress)
+            # Label maps come last, so that where they exist their pictures do too.
+            pictures = write_pictures(ct, maps, item) if self.pictures else []
+            self.written = write_maps(maps, item) + pictures
         except Exception as error:  # see CtDataset
-            _refuse_full_disk(job, error)
-            if job.alone:
+            _refuse_full_disk(item, error)
+            if item.alone:
                 raise
-            return _told(job, error)
+            return _describe(item, error)
         return ""
 
 
-def _note_path(job: PredictionInput) -> Path:
-    return beside(job.target, ".error.txt")
-
-
-def _note(job: PredictionInput, failure: str) -> None:
-    """Say what was wrong with a CT, on the screen and beside where its label map would be."""
-    sys.stderr.write(f"saros: {failure.splitlines()[0]}\n")
+def _report(item: PredictionInput, failure: str) -> None:
+    """Write an error to the screen and beside the place of the label map."""
+    warn(failure.splitlines()[0])
     try:
-        with write_atomically(_note_path(job)) as aside:
-            aside.write_text(f"{job.source}\n{failure}\n", encoding="utf-8")
+        with write_atomically(beside(item.target, ".error.txt")) as aside:
+            aside.write_text(f"{item.source}\n{failure}\n", encoding="utf-8")
     except OSError as error:
-        _refuse_full_disk(job, error)
-        sys.stderr.write(f"saros: {error}\n")
+        _refuse_full_disk(item, error)
+        warn(str(error))
 
 
-def _told(job: PredictionInput, error: Exception) -> str:
-    """Return an error in one line, and where it is none of ours, the traceback in more."""
+def _describe(item: PredictionInput, error: Exception) -> str:
+    """Return an error in one line, followed by the traceback unless the user can act on it."""
     if isinstance(error, SarosError):
         return str(error)
-    line = " ".join(f"{job.source}: {type(error).__name__}: {error}".split())
+    line = " ".join(f"{item.source}: {type(error).__name__}: {error}".split())
     return "\n".join([line, *traceback.format_exception(error)])
 
 
-def _refuse_full_disk(job: PredictionInput, error: Exception) -> None:
-    """Raise if an error would come again with every CT that follows."""
+def _refuse_full_disk(item: PredictionInput, error: Exception) -> None:
+    """Raise if an error would occur again with every further CT."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        raise UsageError(
-            job.target,
-            str(error),
-            "room for the label maps",
-            "Make room and start the same command again: it goes on.",
-        ) from error
-
-
-def _as_it_is(reading: Any) -> Any:  # noqa: ANN401 - DataLoader tells no type
-    return reading
+        remedy = "Make room and start the same command again: it goes on."
+        raise UsageError(item.target, str(error), "room for the label maps", remedy) from error

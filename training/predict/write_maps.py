@@ -1,4 +1,4 @@
-"""One CT in, label maps out."""
+"""Files of a prediction: label maps, and pictures beside them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,10 +10,8 @@ from saros_hf.nifti import read_image, write_volume
 from saros_hf.progress import OnProgress
 from saros_hf.volume import Volume
 
-from ..model.test_time_averaging import PredictOptions
 from ..module import SarosSegmenter
 from ..pictures import axial_planes, middle_coronal, overlay_png
-from .ensemble import Ensemble
 from .inputs import SUFFIX, PredictionInput, beside
 
 
@@ -29,46 +27,27 @@ def predict_cases(
     ``progress`` is called with (cases done, cases in all).
     """
     for done, files in enumerate(cases, start=1):
-        job = PredictionInput(files.image, folder / f"{files.case.case_id}{SUFFIX}")
-        write_maps(segmenter.predict_maps(read_image(files.image)), job)
+        item = PredictionInput(files.image, folder / f"{files.case.case_id}{SUFFIX}")
+        write_maps(segmenter.predict_maps(read_image(files.image)), item)
         if progress is not None:
             progress(done, len(cases))
 
 
-def predict_one(
-    ensemble: Ensemble,
-    ct: Volume,
-    job: PredictionInput,
-    options: PredictOptions,
-    *,
-    picture: bool = True,
-    progress: OnProgress | None = None,
-) -> list[Path]:
-    """Write the label maps of a CT, and a picture beside each; return what was written.
-
-    Label maps come last: where they are there, so is the rest. ``progress`` is called with
-    (slices done, slices in all).
-    """
-    maps = ensemble.predict_maps(ct, options, progress=progress)
-    pictures = _draw(ct, maps, job) if picture else []
-    return write_maps(maps, job) + pictures
-
-
-def write_maps(maps: Mapping[Task, Volume], job: PredictionInput) -> list[Path]:
-    """Write each task's label map; return their paths."""
-    places = job.label_maps(tuple(maps))
-    for task, path in places.items():
+def write_maps(maps: Mapping[Task, Volume], item: PredictionInput) -> list[Path]:
+    """Write each task's label map of a CT and return the paths."""
+    paths = item.label_maps(tuple(maps))
+    for task, path in paths.items():
         write_volume(path, maps[task], description=f"{task} predicted by saros-hf")
-    return list(places.values())
+    return list(paths.values())
 
 
-def _draw(ct: Volume, maps: Mapping[Task, Volume], job: PredictionInput) -> list[Path]:
-    """Write a picture beside where each label map goes; return their paths."""
+def write_pictures(ct: Volume, maps: Mapping[Task, Volume], item: PredictionInput) -> list[Path]:
+    """Write a picture beside each label map of a CT and return the paths."""
     planes = [*axial_planes(ct, (0.8, 0.5, 0.2)), middle_coronal(ct)]
-    drawn = []
-    for task, path in job.label_maps(tuple(maps)).items():
+    written = []
+    for task, path in item.label_maps(tuple(maps)).items():
         png = overlay_png(ct, {"prediction": maps[task]}, planes, task=task)
-        drawn.append(beside(path, ".png"))
-        with write_atomically(drawn[-1]) as aside:
+        written.append(beside(path, ".png"))
+        with write_atomically(written[-1]) as aside:
             aside.write_bytes(png)
-    return drawn
+    return written

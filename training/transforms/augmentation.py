@@ -1,4 +1,4 @@
-"""What augmentation may do to patches, and what it does to those of one batch."""
+"""Bounds of the augmentation, and the random draws for one batch."""
 
 import math
 from dataclasses import dataclass
@@ -9,44 +9,44 @@ from numpy.typing import NDArray
 from saros_hf.errors import UsageError
 
 CONTROL_POINTS = 7
-"""Of the elastic displacement along i and j; the outer two rows stand still, as in TorchIO."""
+"""Control points of the elastic deformation per axis; the outer two rows are fixed, as in TorchIO."""
 
 MARGIN = 3
-"""Voxels around a patch that is bent; its border moves by at most a sixth of the displacement."""
+"""Voxels around a deformed patch; its border moves by at most a sixth of the displacement."""
 
-_LOCKED = 2
+_FIXED = 2
 
 _BOUNDS: dict[str, tuple[float, float]] = {
     "degrees": (0, 180),
-    "scale": (0, 0.9),  # a factor below 0 would mirror and leave the sides' labels
+    "scale": (0, 0.9),  # a negative factor would mirror without swapping left and right labels
     "low_resolution_factor": (1, math.inf),
 }
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Bounds of all random changes; every one stays in the axial plane.
+    """Bounds of all random changes, which stay in the axial plane.
 
-    A rotation out of it would smear one annotated slice over its unannotated neighbours.
+    A rotation out of that plane would smear one annotated slice over its unannotated neighbours.
 
     Attributes:
-        flip_share: Patches that are mirrored left to right; their side labels trade places.
-        affine_share: Patches that are rotated and scaled.
-        degrees: Largest rotation about the body's long axis.
-        scale: Largest relative change of size, drawn for i and j each.
-        elastic_share: Patches that are bent.
-        elastic_voxels: Largest displacement of a control point.
-        gamma_share: Patches whose contrast is bent.
-        log_gamma: Largest natural logarithm of the exponent of values in [0, 1].
-        blur_share: Patches that are blurred.
-        blur_voxels: Largest standard deviation of the Gaussian, drawn for i and j each.
-        low_resolution_share: Patches that are sampled more coarsely along i or j.
-        low_resolution_factor: Largest factor of the voxel size.
-        noise_share: Patches that get noise.
-        noise_std: Largest standard deviation, as a share of the window.
+        flip_share: Fraction of patches mirrored left to right, with left and right labels swapped.
+        affine_share: Fraction of patches rotated and scaled.
+        degrees: Largest rotation about the long axis of the body.
+        scale: Largest relative change of size, drawn for i and j separately.
+        elastic_share: Fraction of patches deformed elastically.
+        elastic_voxels: Largest displacement of a control point in voxels.
+        gamma_share: Fraction of patches with a gamma change of contrast.
+        log_gamma: Largest natural logarithm of gamma, the exponent of values in [0, 1].
+        blur_share: Fraction of patches blurred.
+        blur_voxels: Largest standard deviation of the Gaussian, drawn for i and j separately.
+        low_resolution_share: Fraction of patches resampled to a lower resolution along i or j.
+        low_resolution_factor: Largest factor by which voxels grow.
+        noise_share: Fraction of patches with Gaussian noise.
+        noise_std: Largest standard deviation, as a fraction of the HU window.
 
     Raises:
-        UsageError: A share is not from 0 to 1, or a bound is below what changes nothing.
+        UsageError: A fraction is not from 0 to 1, or a bound is out of range.
     """
 
     flip_share: float = 0.5
@@ -68,27 +68,24 @@ class Augmentation:
         for name, value in vars(self).items():
             low, high = _BOUNDS.get(name, (0, 1 if name.endswith("_share") else math.inf))
             if not (math.isfinite(value) and low <= value <= high):
-                raise UsageError(
-                    f"augmentation.{name}",
-                    str(value),
-                    f"{low} or more" if high == math.inf else f"{low} to {high}",
-                    f"The default is {type(self).__dataclass_fields__[name].default}.",
-                )
+                expected = f"{low} or more" if high == math.inf else f"{low} to {high}"
+                default = f"The default is {type(self).__dataclass_fields__[name].default}."
+                raise UsageError(f"augmentation.{name}", str(value), expected, default)
 
     def draw(self, seed: int, count: int) -> "Draws":
-        """Return what happens to ``count`` patches, a function of ``seed``."""
+        """Return the draws for ``count`` patches, a function of ``seed``."""
         rng = np.random.default_rng(seed)
 
-        def happens(share: float, *trailing: int) -> NDArray[np.bool_]:
-            return (rng.random(count) < share).reshape(count, *trailing)
+        def happens(chance: float, *trailing: int) -> NDArray[np.bool_]:
+            return (rng.random(count) < chance).reshape(count, *trailing)
 
         def up_to(bound: float, *trailing: int) -> NDArray[np.float64]:
             return rng.uniform(-bound, bound, (count, *trailing))
 
         affine = happens(self.affine_share)
-        inner = CONTROL_POINTS - 2 * _LOCKED
+        inner = CONTROL_POINTS - 2 * _FIXED
         control = np.zeros((count, CONTROL_POINTS, CONTROL_POINTS, 2))
-        control[:, _LOCKED:-_LOCKED, _LOCKED:-_LOCKED] = up_to(
+        control[:, _FIXED:-_FIXED, _FIXED:-_FIXED] = up_to(
             self.elastic_voxels, inner, inner, 2
         ) * happens(self.elastic_share, 1, 1, 1)
         coarser = rng.uniform(1, self.low_resolution_factor, count)
@@ -107,19 +104,19 @@ class Augmentation:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What happens to each of B patches, in this order.
+    """Random changes of B patches, applied in this order.
 
     Attributes:
-        flip: (B,) mirror along i.
-        degrees: (B,) rotation from i towards j, about the middle.
+        flip: (B,) whether to mirror along i.
+        degrees: (B,) rotation from i towards j about the centre of the patch.
         scale: (B, 2) magnification along i and j, after the rotation.
-        control: (B, 7, 7, 2) cubic B-spline coefficients of the displacement in voxels from a
-            place in the outcome to where its value comes from.
+        control: (B, 7, 7, 2) cubic B-spline coefficients of the displacement in voxels, from a
+            position in the result to its source.
         gamma: (B,) exponent of values in [0, 1].
-        blur: (B, 2) standard deviation in voxels.
-        coarse_axis: (B,) 0 or 1, along which the patch is sampled more coarsely.
-        coarse_factor: (B,) of the voxel size.
-        noise: (B,) standard deviation of what is added to values in [0, 1].
+        blur: (B, 2) standard deviation in voxels along i and j.
+        coarse_axis: (B,) axis of the lower resolution, 0 or 1.
+        coarse_factor: (B,) factor of the voxel size along that axis.
+        noise: (B,) standard deviation of the noise added to values in [0, 1].
     """
 
     flip: NDArray[np.bool_]

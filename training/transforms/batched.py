@@ -1,4 +1,4 @@
-"""Augmentation of a whole batch at once, on the device that trains."""
+"""Augmentation of a whole batch at once, on the device of the network."""
 
 from dataclasses import replace
 
@@ -18,10 +18,10 @@ from .mirror import mirror_labels
 
 
 class BatchedAugmentation:
-    """The transforms of :class:`PerPatchAugmentation` as tensor operations.
+    """Augments a batch with tensor operations, geometry first, then intensities.
 
-    One grid per patch and one resampling for the batch; the slices of a patch in three
-    dimensions share a grid.
+    Each patch has its own sampling grid, and the batch is resampled once; the slices of a
+    three-dimensional patch share a grid.
 
     Args:
         augmentation: Bounds of all changes.
@@ -48,28 +48,29 @@ class BatchedAugmentation:
             flip = torch.from_numpy(draws.flip).to(moved.device).reshape(-1, 1, 1, 1)
             moved = torch.where(flip, mirror_labels(moved, task), moved)
             masks[task] = moved[:, 0] if is_flat else moved.movedim(1, -1)
-        image = _in_value(normalise_hu(image, self.window).add_(1).div_(2), draws, batch.seed)
+        unit = normalise_hu(image, self.window).add_(1).div_(2)
+        image = _change_intensities(unit, draws, batch.seed)
         image = image.clamp_(0, 1).mul_(2).sub_(1)
         image = image if is_flat else image.movedim(1, -1)[:, None]
         return replace(batch, image=image, masks=masks)
 
 
 def source_positions(draws: Draws, shape: torch.Size, device: torch.device) -> Tensor:
-    """Return where each voxel's value comes from: (B, I, J, 2) indices along i and j."""
+    """Return the source position of each voxel: (B, I, J, 2) indices along i and j."""
     size = torch.tensor(shape, dtype=torch.float32, device=device)
     middle = (size - 1) / 2
-    # One array to the device; many small ones would each wait for it.
+    # Send one array to the device: each small transfer would wait for it.
     angle = np.radians(draws.degrees)
-    turn = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], 1)
-    linear = turn.reshape(-1, 2, 2) / draws.scale[:, None, :]
+    rotation = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], 1)
+    linear = rotation.reshape(-1, 2, 2) / draws.scale[:, None, :]
     linear[:, 0] *= np.where(draws.flip, -1.0, 1.0)[:, None]
-    linear_there = torch.from_numpy(linear.astype(np.float32)).to(device)
+    on_device = torch.from_numpy(linear.astype(np.float32)).to(device)
     axes = [torch.arange(n, dtype=torch.float32, device=device) for n in shape]
     position = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
     offset = (position - middle).expand(len(draws.flip), *shape, 2)
     if draws.control.any():
         offset = offset + _displacement(draws.control, shape, device)
-    return torch.einsum("bxy,bijy->bijx", linear_there, offset) + middle
+    return torch.einsum("bxy,bijy->bijx", on_device, offset) + middle
 
 
 def _displacement(control: NDArray[np.float64], shape: torch.Size, device: torch.device) -> Tensor:
@@ -79,14 +80,14 @@ def _displacement(control: NDArray[np.float64], shape: torch.Size, device: torch
 
 
 def _spline_weights(length: int) -> Tensor:
-    """Return the share of each control point in each voxel, (length, 7).
+    """Return the weight of each control point at each voxel, (length, 7).
 
-    A uniform cubic B-spline over the extent of the patch and its margin.
+    They form a uniform cubic B-spline over the patch and its margin.
     """
     spans = CONTROL_POINTS - 3
     voxel = torch.arange(length, dtype=torch.float64) + MARGIN + 0.5
-    place = voxel / (length + 2 * MARGIN) * spans
-    distance = (place[:, None] - torch.arange(CONTROL_POINTS) + 1).abs()
+    position = voxel / (length + 2 * MARGIN) * spans
+    distance = (position[:, None] - torch.arange(CONTROL_POINTS) + 1).abs()
     near = 2 / 3 - distance**2 + distance**3 / 2
     far = (2 - distance).clamp(min=0) ** 3 / 6
     return torch.where(distance < 1, near, far).to(torch.float32)
@@ -96,7 +97,7 @@ def resample_image(image: Tensor, source: Tensor) -> Tensor:
     """Return float32 values (B, C, I, J) at ``source`` by linear interpolation, air outside."""
     *_, height, width = image.shape
     scale = source.new_tensor([2 / max(height - 1, 1), 2 / max(width - 1, 1)])
-    # grid_sample wants the last axis first.
+    # grid_sample expects the last axis first.
     grid = (source * scale - 1).flip(-1)
     values = functional.grid_sample(
         image.to(torch.float32), grid, padding_mode="border", align_corners=True
@@ -119,8 +120,8 @@ def _outside(source: Tensor, height: int, width: int) -> Tensor:
     return (i < -0.5) | (i > height - 0.5) | (j < -0.5) | (j > width - 0.5)
 
 
-def _in_value(image: Tensor, draws: Draws, seed: int) -> Tensor:
-    """Return values in [0, 1] (B, C, I, J) changed in place; patches left alone cost nothing."""
+def _change_intensities(image: Tensor, draws: Draws, seed: int) -> Tensor:
+    """Change values in [0, 1] (B, C, I, J) in place; unchanged patches cost nothing."""
     bent = np.flatnonzero(draws.gamma != 1)
     if bent.size:
         image[bent] = image[bent].pow_(_column(draws.gamma[bent], image))
@@ -144,7 +145,7 @@ def _column(values: NDArray[np.float64], like: Tensor) -> Tensor:
 
 
 def _blurred(image: Tensor, std: NDArray[np.float64]) -> Tensor:
-    """Return each patch under a Gaussian of its own, cut off at 4 deviations, as SciPy does it."""
+    """Blur each patch with its own Gaussian, truncated at 4 standard deviations as in SciPy."""
     for axis in (0, 1):
         radius = max(int(4 * float(std[:, axis].max()) + 0.5), 1)
         steps = np.arange(-radius, radius + 1)
@@ -158,14 +159,14 @@ def _blurred(image: Tensor, std: NDArray[np.float64]) -> Tensor:
 
 
 def _convolved(image: Tensor, weights: Tensor) -> Tensor:
-    """Return (B, C, X, Y) convolved along Y with a kernel for each of B."""
+    """Convolve (B, C, X, Y) along Y with one kernel for each patch."""
     radius = weights.shape[1] // 2
     length = image.shape[-1]
-    # Mirrored at both edges, to and fro where the kernel reaches over the whole patch.
+    # Reflect at both edges, repeatedly where the kernel is longer than the patch.
     place = torch.arange(-radius, length + radius, device=image.device) % (2 * length)
     padded = image[..., torch.minimum(place, 2 * length - 1 - place)]
-    shares = weights.reshape(len(weights), 1, 1, -1)
-    shifted = (padded[..., n : n + length] * shares[..., n : n + 1] for n in range(2 * radius + 1))
+    kernel = weights.reshape(len(weights), 1, 1, -1)
+    shifted = (padded[..., n : n + length] * kernel[..., n : n + 1] for n in range(2 * radius + 1))
     total = next(shifted).clone()
     for one in shifted:
         total += one
@@ -173,13 +174,13 @@ def _convolved(image: Tensor, weights: Tensor) -> Tensor:
 
 
 def _coarse(image: Tensor, factor: NDArray[np.float64], axis: int) -> Tensor:
-    """Return patches that keep every so-many-th voxel along ``axis``, linear between them."""
+    """Keep one voxel in ``factor`` along ``axis`` and interpolate linearly between them."""
     length = image.shape[axis]
     count = np.maximum(np.floor(length / factor), 1)[:, None]
     first = (length - 1) / 2 - (count - 1) / 2 * factor[:, None]
     place = np.clip((np.arange(length) - first) / factor[:, None], 0, count - 1)
     lower = np.floor(place)
-    share = torch.from_numpy((place - lower).astype(np.float32)).to(image.device)
+    fraction = torch.from_numpy((place - lower).astype(np.float32)).to(image.device)
     shape = [-1, 1, 1, 1]
     shape[axis] = length
 
@@ -188,4 +189,4 @@ def _coarse(image: Tensor, factor: NDArray[np.float64], axis: int) -> Tensor:
         index = torch.from_numpy(voxel.astype(np.int64)).to(image.device)
         return image.gather(axis, index.reshape(shape).expand(image.shape))
 
-    return torch.lerp(kept(lower), kept(lower + 1), share.reshape(shape))
+    return torch.lerp(kept(lower), kept(lower + 1), fraction.reshape(shape))

@@ -1,4 +1,4 @@
-"""Batches with nothing changed but the HU window."""
+"""The HU window without augmentation."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from ..hu_window import Window, normalise_hu, refuse_bad_window
 
 
 class Normalisation:
-    """Batches as they are, but for the window.
+    """Applies the HU window to batches and changes nothing else.
 
     Args:
         window: Hounsfield units that become -1 and 1.
