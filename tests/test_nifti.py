@@ -2,6 +2,7 @@ import gzip
 import struct
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -27,12 +28,12 @@ def noise(shape: tuple[int, int, int] = (40, 30, 20)) -> Volume:
     return Volume(array, LPS)
 
 
-def cut(path: Path, share: float) -> None:
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * share)])
+def truncate(path: Path, fraction: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * fraction)])
 
 
-def test_written_volumes_read_back_the_same_in_simpleitk(tmp_path: Path) -> None:
+def test_written_volume_is_the_same_in_simpleitk(tmp_path: Path) -> None:
     path = tmp_path / "image.nii.gz"
     write_volume(path, noise(), description="a test")
     back = read_image(path)
@@ -53,7 +54,7 @@ def test_float_hu_are_rounded_and_clipped_to_int16(tmp_path: Path, kind: type) -
     assert read_image(path).array.ravel().tolist() == [-30, 0, 32767, -32768, -1024]
 
 
-def test_scaled_voxels_take_little_more_memory_than_plain_ones(tmp_path: Path) -> None:
+def test_scaled_voxels_need_little_extra_memory(tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 3000, (200, 200, 40)).astype(np.int16)
     image = nib.Nifti1Image(array, np.eye(4))
     image.header.set_slope_inter(1.0, -1024.0)
@@ -64,9 +65,9 @@ def test_scaled_voxels_take_little_more_memory_than_plain_ones(tmp_path: Path) -
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert np.array_equal(hounsfield, array - 1024)
-    # The file, nibabel's copy of it and the result, where float64 alone would be four times.
+    # The file, nibabel's copy of it and the result; float64 alone would take four times the size.
     assert peak < 3.5 * array.nbytes
-    cut(path, 0.9)
+    truncate(path, 0.9)
     with pytest.raises(UnreadableFileError, match="breaks off"):
         read_image(path)
 
@@ -78,18 +79,18 @@ def test_read_grid_holds_no_voxels(tmp_path: Path) -> None:
     assert grid.array.strides == (0, 0, 0)
 
 
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
-def test_a_truncated_file_is_named(tmp_path: Path, share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.02, 0.5, 0.99])
+def test_truncated_file_is_refused(tmp_path: Path, fraction: float) -> None:
     path = tmp_path / "image.nii.gz"
     write_volume(path, noise())
     refuse_cut_short(path)
-    cut(path, share)
+    truncate(path, fraction)
     for read in (read_image, refuse_cut_short):
         with pytest.raises(UnreadableFileError, match=r"image\.nii\.gz: found a file that breaks"):
             read(path)
 
 
-def test_a_file_in_several_gzip_members_is_whole(tmp_path: Path) -> None:
+def test_file_of_several_gzip_members_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "image.nii"
     write_volume(path, noise())
     raw = path.read_bytes()
@@ -99,7 +100,7 @@ def test_a_file_in_several_gzip_members_is_whole(tmp_path: Path) -> None:
     assert np.array_equal(read_image(packed).array, noise().array)
 
 
-def test_what_is_no_nifti_is_refused(tmp_path: Path) -> None:
+def test_other_formats_and_missing_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "image.nii.gz"
     path.write_bytes(b"<html>not found</html>")
     with pytest.raises(UnreadableFileError, match="expected a whole NIfTI file"):
@@ -119,12 +120,12 @@ def test_what_is_no_nifti_is_refused(tmp_path: Path) -> None:
         ((2, 2, 2), np.full((3, 4), np.nan), "an affine with NaN"),
     ],
 )
-def test_what_is_no_volume_in_a_patient_is_refused(
+def test_images_that_are_not_3d_or_lack_an_affine_are_refused(
     tmp_path: Path, shape: tuple[int, ...], rows: NDArray[np.float64], message: str
 ) -> None:
     path = tmp_path / "image.nii"
     content = bytearray(nib.Nifti1Image(np.zeros(shape, np.int16), np.eye(4)).to_bytes())
-    # nibabel writes no such header: qform_code, sform_code, and the sform's rows.
+    # nibabel refuses to write such headers: set qform_code, sform_code and the rows of the sform.
     struct.pack_into("<hh", content, 252, 0, 1)
     struct.pack_into("<12f", content, 280, *rows.ravel())
     path.write_bytes(content)
@@ -133,7 +134,7 @@ def test_what_is_no_volume_in_a_patient_is_refused(
             read(path)
 
 
-def test_further_axes_of_length_one_do_not_matter(tmp_path: Path) -> None:
+def test_trailing_axes_of_length_one_are_dropped(tmp_path: Path) -> None:
     array = noise((4, 3, 2)).array
     for kind in (np.int16, np.float32):
         nib.save(nib.Nifti1Image(array[..., None].astype(kind), LPS), tmp_path / "image.nii.gz")
@@ -142,7 +143,7 @@ def test_further_axes_of_length_one_do_not_matter(tmp_path: Path) -> None:
         assert back.same_grid(read_grid(tmp_path / "image.nii.gz"))
 
 
-def test_an_unknown_label_is_named(tmp_path: Path) -> None:
+def test_unknown_label_is_named(tmp_path: Path) -> None:
     path = tmp_path / "body-parts.nii.gz"
     mask = np.full((2, 2, 2), 255, np.uint8)
     mask[..., 0] = 6
@@ -156,7 +157,7 @@ def test_an_unknown_label_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32, np.float64])
-def test_labels_are_read_as_the_whole_numbers_they_are(tmp_path: Path, kind: type) -> None:
+def test_labels_are_read_as_integers(tmp_path: Path, kind: type) -> None:
     labels = np.array([[[0, 13, 200]]], kind)
     nib.save(nib.Nifti1Image(labels, LPS), tmp_path / "labels.nii.gz")
     back = read_labels(tmp_path / "labels.nii.gz").array
@@ -164,15 +165,19 @@ def test_labels_are_read_as_the_whole_numbers_they_are(tmp_path: Path, kind: typ
     assert back.tolist() == [[[0, 13, 200]]]
 
 
-@pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 1e30])
-def test_probabilities_are_no_labels(tmp_path: Path, value: float) -> None:
-    nib.save(nib.Nifti1Image(np.full((2, 2, 2), value), LPS), tmp_path / "labels.nii.gz")
-    with pytest.raises(UnknownLabelError, match="float64 that are no whole numbers"):
-        read_labels(tmp_path / "labels.nii.gz")
-
-
-def test_colours_are_no_labels(tmp_path: Path) -> None:
-    rgb = np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")])
-    nib.save(nib.Nifti1Image(rgb, LPS), tmp_path / "labels.nii.gz")
-    with pytest.raises(UnknownLabelError, match="no whole numbers"):
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.full((2, 2, 2), 0.5), "float64 that are no whole numbers"),
+        (np.full((2, 2, 2), np.nan), "float64 that are no whole numbers"),
+        (np.full((2, 2, 2), np.inf), "float64 that are no whole numbers"),
+        (np.full((2, 2, 2), 1e30), "float64 that are no whole numbers"),
+        (np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")]), "no whole numbers"),
+    ],
+)
+def test_probabilities_and_colours_are_refused_as_labels(
+    tmp_path: Path, array: NDArray[Any], message: str
+) -> None:
+    nib.save(nib.Nifti1Image(array, LPS), tmp_path / "labels.nii.gz")
+    with pytest.raises(UnknownLabelError, match=message):
         read_labels(tmp_path / "labels.nii.gz")
