@@ -1,4 +1,5 @@
 import gzip
+import re
 import struct
 import tracemalloc
 from pathlib import Path
@@ -23,6 +24,11 @@ from saros_hf.nifti import (
 from saros_hf.volume import Volume
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "image.nii.gz"
+
+
 def noise(shape: tuple[int, int, int] = (40, 30, 20)) -> Volume:
     array = np.random.default_rng(0).integers(-1000, 1000, shape).astype(np.int16)
     return Volume(array, LPS)
@@ -33,8 +39,7 @@ def truncate(path: Path, fraction: float) -> None:
     path.write_bytes(content[: int(len(content) * fraction)])
 
 
-def test_written_volume_is_the_same_in_simpleitk(tmp_path: Path) -> None:
-    path = tmp_path / "image.nii.gz"
+def test_written_volume_is_the_same_in_simpleitk(path: Path) -> None:
     write_volume(path, noise(), description="a test")
     back = read_image(path)
     assert np.array_equal(back.array, noise().array)
@@ -43,12 +48,11 @@ def test_written_volume_is_the_same_in_simpleitk(tmp_path: Path) -> None:
     assert np.array_equal(sitk.GetArrayFromImage(other).T, noise().array)
     assert other.GetSpacing() == (2.0, 2.0, 5.0)
     assert other.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1)  # identity is LPS there
-    assert list(tmp_path.iterdir()) == [path]
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_float_hu_are_rounded_and_clipped_to_int16(tmp_path: Path, kind: type) -> None:
-    path = tmp_path / "image.nii.gz"
+def test_float_hu_are_rounded_and_clipped_to_int16(path: Path, kind: type) -> None:
     array = np.array([-29.6, 0.4, 99999.0, -np.inf, np.nan], kind).reshape(5, 1, 1)
     nib.save(nib.Nifti1Image(array, np.eye(4)), path)
     assert read_image(path).array.ravel().tolist() == [-30, 0, 32767, -32768, -1024]
@@ -72,16 +76,15 @@ def test_scaled_voxels_need_little_extra_memory(tmp_path: Path) -> None:
         read_image(path)
 
 
-def test_read_grid_holds_no_voxels(tmp_path: Path) -> None:
-    write_volume(tmp_path / "a.nii.gz", noise())
-    grid = read_grid(tmp_path / "a.nii.gz")
+def test_read_grid_holds_no_voxels(path: Path) -> None:
+    write_volume(path, noise())
+    grid = read_grid(path)
     assert grid.same_grid(noise())
     assert grid.array.strides == (0, 0, 0)
 
 
 @pytest.mark.parametrize("fraction", [0.02, 0.5, 0.99])
-def test_truncated_file_is_refused(tmp_path: Path, fraction: float) -> None:
-    path = tmp_path / "image.nii.gz"
+def test_truncated_file_is_refused(path: Path, fraction: float) -> None:
     write_volume(path, noise())
     refuse_cut_short(path)
     truncate(path, fraction)
@@ -90,23 +93,20 @@ def test_truncated_file_is_refused(tmp_path: Path, fraction: float) -> None:
             read(path)
 
 
-def test_file_of_several_gzip_members_is_complete(tmp_path: Path) -> None:
-    path = tmp_path / "image.nii"
-    write_volume(path, noise())
-    raw = path.read_bytes()
-    packed = tmp_path / "image.nii.gz"
-    packed.write_bytes(gzip.compress(raw[:5000]) + gzip.compress(raw[5000:]) + gzip.compress(b""))
-    refuse_cut_short(packed)
-    assert np.array_equal(read_image(packed).array, noise().array)
+def test_file_of_several_gzip_members_is_complete(path: Path) -> None:
+    write_volume(path.with_name("image.nii"), noise())
+    raw = path.with_name("image.nii").read_bytes()
+    path.write_bytes(gzip.compress(raw[:5000]) + gzip.compress(raw[5000:]) + gzip.compress(b""))
+    refuse_cut_short(path)
+    assert np.array_equal(read_image(path).array, noise().array)
 
 
-def test_other_formats_and_missing_files_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "image.nii.gz"
+def test_other_formats_and_missing_files_are_refused(path: Path) -> None:
+    with pytest.raises(MissingFileError, match="found no such file"):
+        read_image(path)
     path.write_bytes(b"<html>not found</html>")
     with pytest.raises(UnreadableFileError, match="expected a whole NIfTI file"):
         read_image(path)
-    with pytest.raises(MissingFileError, match="found no such file"):
-        read_image(tmp_path / "other.nii.gz")
 
 
 @pytest.mark.parametrize(
@@ -134,17 +134,16 @@ def test_images_that_are_not_3d_or_lack_an_affine_are_refused(
             read(path)
 
 
-def test_trailing_axes_of_length_one_are_dropped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_trailing_axes_of_length_one_are_dropped(path: Path, kind: type) -> None:
     array = noise((4, 3, 2)).array
-    for kind in (np.int16, np.float32):
-        nib.save(nib.Nifti1Image(array[..., None].astype(kind), LPS), tmp_path / "image.nii.gz")
-        back = read_image(tmp_path / "image.nii.gz")
-        assert np.array_equal(back.array, array)
-        assert back.same_grid(read_grid(tmp_path / "image.nii.gz"))
+    nib.save(nib.Nifti1Image(array[..., None].astype(kind), LPS), path)
+    back = read_image(path)
+    assert np.array_equal(back.array, array)
+    assert back.same_grid(read_grid(path))
 
 
-def test_unknown_label_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "body-parts.nii.gz"
+def test_unknown_label_is_named(path: Path) -> None:
     mask = np.full((2, 2, 2), 255, np.uint8)
     mask[..., 0] = 6
     write_volume(path, Volume(mask, LPS))
@@ -152,32 +151,27 @@ def test_unknown_label_is_named(tmp_path: Path) -> None:
     mask[0, 0, 0] = 7  # a body region, but no body part
     write_volume(path, Volume(mask, LPS))
     assert read_mask(path, "body-regions").array.max() == 255
-    with pytest.raises(UnknownLabelError, match=r"body-parts\.nii\.gz: found label 7, expected"):
+    with pytest.raises(UnknownLabelError, match=r"image\.nii\.gz: found label 7, expected"):
         read_mask(path, "body-parts")
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32, np.float64])
-def test_labels_are_read_as_integers(tmp_path: Path, kind: type) -> None:
-    labels = np.array([[[0, 13, 200]]], kind)
-    nib.save(nib.Nifti1Image(labels, LPS), tmp_path / "labels.nii.gz")
-    back = read_labels(tmp_path / "labels.nii.gz").array
+def test_labels_are_read_as_integers(path: Path, kind: type) -> None:
+    nib.save(nib.Nifti1Image(np.array([[[0, 13, 200]]], kind), LPS), path)
+    back = read_labels(path).array
     assert back.dtype.kind in "iu"
     assert back.tolist() == [[[0, 13, 200]]]
 
 
 @pytest.mark.parametrize(
-    ("array", "message"),
+    "array",
     [
-        (np.full((2, 2, 2), 0.5), "float64 that are no whole numbers"),
-        (np.full((2, 2, 2), np.nan), "float64 that are no whole numbers"),
-        (np.full((2, 2, 2), np.inf), "float64 that are no whole numbers"),
-        (np.full((2, 2, 2), 1e30), "float64 that are no whole numbers"),
-        (np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")]), "no whole numbers"),
+        *(np.full((2, 2, 2), value) for value in (0.5, np.nan, np.inf, 1e30)),
+        np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")]),
     ],
 )
-def test_probabilities_and_colours_are_refused_as_labels(
-    tmp_path: Path, array: NDArray[Any], message: str
-) -> None:
-    nib.save(nib.Nifti1Image(array, LPS), tmp_path / "labels.nii.gz")
+def test_probabilities_and_colours_are_refused_as_labels(path: Path, array: NDArray[Any]) -> None:
+    nib.save(nib.Nifti1Image(array, LPS), path)
+    message = re.escape(f"{array.dtype} that are no whole numbers")
     with pytest.raises(UnknownLabelError, match=message):
-        read_labels(tmp_path / "labels.nii.gz")
+        read_labels(path)
