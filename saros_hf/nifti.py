@@ -29,7 +29,7 @@ def read_grid(path: Path) -> Volume:
 
     Raises:
         MissingFileError: There is no such file.
-        UnreadableFileError: It is no NIfTI file, is not 3-D, or has no usable affine.
+        UnreadableFileError: It is not a NIfTI file, is not 3-D, or has no usable affine.
     """
     image = _load(path)
     return Volume(np.broadcast_to(np.int16(0), image.shape[:3]), image.affine)
@@ -61,7 +61,7 @@ def read_image(path: Path) -> Volume:
 
     Raises:
         MissingFileError: There is no such file.
-        UnreadableFileError: It is no NIfTI file, is cut short, is not 3-D, or has no usable
+        UnreadableFileError: It is not a NIfTI file, is cut short, is not 3-D, or has no usable
             affine.
     """
     return _voxels(path, _hounsfield)
@@ -95,7 +95,7 @@ def read_labels(path: Path) -> Volume:
 
     Raises:
         MissingFileError: There is no such file.
-        UnreadableFileError: It is no NIfTI file, is cut short, or is not 3-D.
+        UnreadableFileError: It is not a NIfTI file, is cut short, or is not 3-D.
         UnknownLabelError: It holds fractions.
     """
     volume = _voxels(path)
@@ -107,7 +107,7 @@ def read_labels(path: Path) -> Volume:
     if not np.array_equal(whole, array):
         raise UnknownLabelError(
             path,
-            f"voxels of type {array.dtype} that are no whole numbers",
+            f"voxels of type {array.dtype} that are not integers",
             "a label map",
             "Convert probabilities to the label with the highest one.",
         )
@@ -172,7 +172,7 @@ def _refuse_without_volume(path: Path, image: SpatialImage) -> None:
     elif not np.isfinite(affine).all():
         found, expected = "an affine with NaN or infinity", "spacing and orientation"
     elif np.isnan(nib.orientations.io_orientation(affine)).any():
-        found, expected = "an affine that leaves out a direction", "spacing and orientation"
+        found, expected = "a singular affine", "spacing and orientation"
     else:
         return
     raise UnreadableFileError(path, found, expected, "Give one volume per file, with its affine.")
@@ -210,7 +210,7 @@ def _voxels(path: Path, convert: Callable[[SpatialImage], NDArray[Any]] = _array
 def _unreadable(path: Path, error: Exception) -> UnreadableFileError:
     return UnreadableFileError(
         path,
-        f"a file that breaks off or is no NIfTI ({type(error).__name__}: {error})",
-        "a whole NIfTI file",
+        f"a file that is cut short or not NIfTI ({type(error).__name__}: {error})",
+        "a complete NIfTI file",
         "Delete it and fetch or convert the case again.",
     )

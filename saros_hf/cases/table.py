@@ -83,7 +83,7 @@ def read_case_table(path: Path) -> tuple[Case, ...]:
     try:
         cases = _read_rows(path)
     except (UnicodeDecodeError, csv.Error) as error:
-        found = f"no text of comma-separated values ({error})"
+        found = f"a file that is not CSV text ({error})"
         raise TableError(path, found, "a Segmentation Info CSV") from error
     if not cases:
         raise TableError(path, "no case", "one row per case", _USE_PUBLISHED)

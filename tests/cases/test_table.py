@@ -54,7 +54,7 @@ def test_bad_row_is_named_by_its_line(tmp_path: Path, old: str, new: str, messag
 def test_binary_file_is_refused(tmp_path: Path) -> None:
     path = table(tmp_path)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(TableError, match="no text of comma-separated values"):
+    with pytest.raises(TableError, match="a file that is not CSV text"):
         read_case_table(path)
 
 

@@ -52,7 +52,7 @@ BAD_FOLDERS = [
     (remove_image, MissingFileError, "case_001/image.nii.gz: found case_001 without image.nii.gz"),
     (crop_mask, GridMismatchError, "case_001/body-regions.nii.gz: found shape (8, 6, 6)"),
     (unknown_label, UnknownLabelError, "case_001/body-parts.nii.gz: found label 99"),
-    (truncate, UnreadableFileError, "case_001/image.nii.gz: found a file that breaks off"),
+    (truncate, UnreadableFileError, "case_001/image.nii.gz: found a file that is cut short"),
     (bad_row, TableError, "line 2: found anatomic_region = 'belly'"),
     (folder_without_row, TableError, "case_777: found 1 case folder(s) without a row"),
 ]
