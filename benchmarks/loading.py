@@ -1,6 +1,6 @@
-"""What loading SAROS costs: the builder's start, cached loads, and rows of annotated slices.
+"""Measure the time to open SAROS from its cache and to read rows of annotated slices.
 
-Every ratio compares two ways measured in turns in this run, on the same data, with a warm page cache.
+Every ratio compares two ways that are measured in turns, on the same data, with a warm page cache.
 """
 
 import argparse
@@ -37,8 +37,12 @@ datasets.disable_progress_bars()
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=900, help="of the folder that is opened")
-    parser.add_argument("--scans", type=int, default=6, help="of 512x512, for rows")
+    parser.add_argument(
+        "--cases", type=int, default=900, help="number of cases in the folder that is opened"
+    )
+    parser.add_argument(
+        "--scans", type=int, default=6, help="number of 512x512 CTs whose rows are read"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +63,7 @@ def compare_opening(root: Path, cases: int, repeats: int) -> None:
         for task in ("body-regions", "body-parts"):
             write_volume(folder / one.case_id / f"{task}.nii.gz", mask)
     write_case_table(folder / TABLE_NAME, cohort)
-    # The same builder as `datasets` loads any packaged module: it lists every file first.
+    # Registered as any packaged module, so that `datasets` lists every file first.
     packaged_modules._PACKAGED_DATASETS_MODULES["naive"] = ("saros_hf.load.builder", "naive")
     ways: dict[str, Callable[[], object]] = {
         "naive load by name": lambda: datasets.load_dataset("naive", data_dir=str(folder)),
@@ -72,12 +76,12 @@ def compare_opening(root: Path, cases: int, repeats: int) -> None:
 
 
 def compare_rows(root: Path, scans: int, repeats: int) -> None:
-    """Time random rows of 512x512 slices, and what they take on the disk."""
+    """Time random rows of 512x512 slices, and print their size on disk."""
     folder = root / "scans"
     simulate(folder, cases=scans, seed=0, size=512)
     splits = saros_hf.load_dataset("slices", data_dir=folder)
     rows = datasets.concatenate_datasets(list(splits.values()))
-    # Concatenated splits keep their own files; one file is what a user's split is.
+    # Concatenated splits keep their own files, while a user's split is one file.
     rows.save_to_disk(root / "rows")
     rows = datasets.load_from_disk(root / "rows")
     order = np.random.default_rng(0).permutation(len(rows))
@@ -106,9 +110,9 @@ def compare_rows(root: Path, scans: int, repeats: int) -> None:
     }
     print(f"\n{len(rows)} annotated slices of 512x512, random order, median (range) of {repeats}")
     times = time_in_turns(ways, repeats)
-    few = order[: max(len(order) // 20, 1)]
-    scale = len(order) / len(few)
-    slow = {"nibabel per access": lambda: [nibabel_row(folder, views, int(r)) for r in few]}
+    sample = order[: max(len(order) // 20, 1)]
+    scale = len(order) / len(sample)
+    slow = {"nibabel per access": lambda: [nibabel_row(folder, views, int(r)) for r in sample]}
     times |= {name: [one * scale for one in all_] for name, all_ in time_in_turns(slow, 2).items()}
     report(times, len(rows), "rows/s", against="memory map, copied")
     size = sum(path.stat().st_size for path in (root / "rows").glob("*.arrow"))
@@ -118,7 +122,7 @@ def compare_rows(root: Path, scans: int, repeats: int) -> None:
 
 
 def memory_map(root: Path, views: SliceViews) -> list[np.ndarray]:
-    """Write images and both label maps raw and return memory maps of them."""
+    """Write images and both label maps as raw files and return memory maps of them."""
     root.mkdir()
     maps = []
     for name, dtype in (("image", np.int16), ("body_regions", np.uint8), ("body_parts", np.uint8)):
@@ -132,7 +136,7 @@ def memory_map(root: Path, views: SliceViews) -> list[np.ndarray]:
 
 
 def nibabel_row(folder: Path, views: SliceViews, row: int) -> list[np.ndarray]:
-    """Read a slice of each file as nibabel does it, decompressing up to it."""
+    """Read a slice of each file with nibabel, which decompresses everything before it."""
     view = views[row]
     names = ("image", "body-regions", "body-parts")
     paths = [folder / view.case_id / f"{name}.nii.gz" for name in names]
@@ -150,7 +154,7 @@ def stream(folder: Path) -> int:
 
 
 def time_in_turns(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Return seconds of every way; an unmeasured round comes first."""
+    """Return the seconds of every way, after one warm-up round."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for repeat in range(repeats + 1):
         for name, way in ways.items():
@@ -162,7 +166,7 @@ def time_in_turns(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str,
 
 
 def report(times: dict[str, list[float]], count: int, unit: str, *, against: str) -> None:
-    """Print seconds, or rows a second, and how each way compares."""
+    """Print seconds or rows per second, and the ratio of each way to the reference."""
     reference = statistics.median(times[against])
     for name, seconds in times.items():
         values = sorted(count / one if unit != "s" else one for one in seconds)

@@ -1,4 +1,4 @@
-"""The commands of ``saros`` that make and check data; none of them needs torch."""
+"""The commands of ``saros`` for data; none of them needs torch."""
 
 from .acquire.command import add_convert, add_download
 from .check.command import add_verify
@@ -8,7 +8,7 @@ from .publish.command import add_publish_dataset
 
 
 def add_commands(commands: Subparsers) -> None:
-    """Add the data commands; each parser's ``run`` default is the function to call."""
+    """Add the data commands; the default ``run`` of each parser is the function to call."""
     add_phantom(commands)
     add_download(commands)
     add_convert(commands)

@@ -1,4 +1,4 @@
-"""What commands write to the terminal: lines, tables and warnings."""
+"""Write lines, tables and warnings to the terminal."""
 
 import argparse
 import sys
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
 __all__ = ["Subparsers", "say", "show", "warn"]
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-"""What a folder's ``command.py`` adds its command to."""
+"""Object to which each ``command.py`` adds its command."""
 
 
 def say(line: str) -> None:
-    """Write a line to standard output, unwrapped and without markup."""
+    """Write a line to standard output as it is, without wrapping or markup."""
     sys.stdout.write(f"{line}\n")
 
 
 def show(table: "Table") -> None:
-    """Write a table to standard output: as wide as it needs to be unless that is a terminal."""
+    """Write a table to standard output, as wide as needed unless that is a terminal."""
     from rich.console import Console
 
     console = Console()

@@ -1,4 +1,4 @@
-"""Read any CT as it is: NIfTI, or the one series in a folder or .zip of DICOM files."""
+"""Read a CT on its original grid from NIfTI, or from a folder or .zip with one DICOM series."""
 
 from pathlib import Path
 
@@ -8,9 +8,11 @@ from .errors import DicomError, MissingFileError, UsageError
 from .nifti import read_image
 from .volume import Volume
 
+__all__ = ["broken_file", "read_ct", "refuse_without_ct"]
+
 
 def read_ct(path: Path) -> Volume:
-    """Return a CT as int16 Hounsfield units on its original grid.
+    """Return a CT as int16 Hounsfield units (I, J, K) on its original grid.
 
     Args:
         path: A ``.nii.gz`` or ``.nii`` file, or a folder or .zip with one CT series.
@@ -18,8 +20,18 @@ def read_ct(path: Path) -> Volume:
     Raises:
         MissingFileError: There is no such path, or no CT in it.
         UnreadableFileError: The file is cut short or unsafe to extract.
-        DicomError: There is more than one series, or it is no evenly spaced axial volume.
+        DicomError: There is more than one series, or it is not an evenly spaced axial volume.
         UsageError: The file is neither NIfTI nor .zip.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from saros_hf.nifti import write_volume
+        >>> ct = Volume(np.zeros((4, 3, 2), np.int16), np.diag([-2.0, -2.0, 5.0, 1.0]))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_volume(Path(folder) / "ct.nii.gz", ct)
+        ...     read_ct(Path(folder) / "ct.nii.gz").describe_grid()
+        'shape (4, 3, 2), spacing (2, 2, 5) mm, LPS, origin (0, 0, 0)'
     """
     if path.name.endswith((".nii", ".nii.gz")):
         return read_image(path)
@@ -28,7 +40,7 @@ def read_ct(path: Path) -> Volume:
             path,
             f"a {path.suffix or 'nameless'} file",
             ".nii.gz, .nii, or a folder or .zip of DICOM files",
-            "Of a DICOM series give the folder that holds its slices.",
+            "For a DICOM series give the folder that holds its slices.",
         )
     with open_source(path) as files:
         contents = find_series(files.paths)
@@ -42,7 +54,7 @@ def read_ct(path: Path) -> Volume:
                 path,
                 f"{len(uids)} CT series: {', '.join(uids[:5])}{more}",
                 "exactly one",
-                "Give the folder of one series, or make cases of all: saros convert",
+                "Give the folder of one series, or convert all of them: saros convert",
             )
         return read_series(contents.series[0])
 
@@ -60,7 +72,7 @@ def refuse_without_ct(files: LocalFiles, contents: DicomContents) -> None:
         files.source,
         f"no CT series among {len(files.paths)} files ({kinds or 'empty'})",
         "the DICOM files of at least one CT series",
-        "Check the path; archives inside a folder are to be unpacked first.",
+        "Check the path; archives inside a folder must be unpacked first.",
     )
 
 
@@ -70,5 +82,5 @@ def broken_file(files: LocalFiles, path: Path) -> DicomError:
         files.name_of(path),
         "a DICOM file that is cut short or damaged before its SeriesInstanceUID",
         "a whole file",
-        "Fetch it again, or delete it if it is no slice of a CT.",
+        "Fetch it again, or delete it if it is not a slice of a CT.",
     )

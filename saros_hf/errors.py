@@ -1,18 +1,35 @@
-"""Errors that a user can act on: where, what was found, what was expected, what to do."""
+"""Errors that a user can act on: they say where, what was found, what was expected, what to do."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+__all__ = [
+    "DicomError",
+    "GridMismatchError",
+    "HubError",
+    "MissingFileError",
+    "RightsError",
+    "SarosError",
+    "TableError",
+    "TransferError",
+    "TransientError",
+    "UnknownLabelError",
+    "UnreadableFileError",
+    "UsageError",
+    "causes",
+    "saros_cause",
+]
 
 
 class SarosError(Exception):
     """A problem with the user's data or command, stated in one line.
 
     Args:
-        where: The case and file, or the option, at fault.
-        found: What is there.
-        expected: What should be there.
-        remedy: What the user can do, empty if the first three say it already.
+        where: File, case or option at fault.
+        found: What was found there.
+        expected: What was expected there.
+        remedy: What the user can do, empty if that is obvious.
 
     Example:
         >>> raise UsageError("--cases", "'12a'", "case_000, 17 or 600-649")
@@ -29,7 +46,7 @@ class SarosError(Exception):
         super().__init__(" ".join(text.split()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by the four arguments, so that worker processes can pass it on."""
+        """Pickle the four arguments, so that worker processes can raise it."""
         return type(self), (self.where, self.found, self.expected, self.remedy)
 
 
@@ -38,7 +55,7 @@ class MissingFileError(SarosError, FileNotFoundError):
 
 
 class UnreadableFileError(SarosError, OSError):
-    """A file exists but cannot be read as what it should be."""
+    """A file exists but is damaged or has another format."""
 
 
 class GridMismatchError(SarosError, ValueError):
@@ -46,11 +63,11 @@ class GridMismatchError(SarosError, ValueError):
 
 
 class UnknownLabelError(SarosError, ValueError):
-    """A label map holds a value that is no label of its task."""
+    """A label map holds a value that is not a label of its task."""
 
 
 class TableError(SarosError, ValueError):
-    """The Segmentation Info CSV has a column or row that cannot be right."""
+    """The Segmentation Info CSV has an invalid column or row."""
 
 
 class DicomError(SarosError, ValueError):
@@ -62,29 +79,29 @@ class UsageError(SarosError, ValueError):
 
 
 class TransferError(SarosError, OSError):
-    """An archive does not hand over what it was asked for, and asking again will not help."""
+    """A transfer failed and a retry will not help."""
 
 
 class HubError(SarosError, OSError):
-    """The Hugging Face Hub does not take or give what it was asked to."""
+    """The Hugging Face Hub refused a request or could not be reached."""
 
 
 class RightsError(SarosError, PermissionError):
-    """Something that must not be published was about to be."""
+    """Data would be published that must not be."""
 
 
 class TransientError(TransferError):
-    """A transfer failed in a way that often goes away: worth another try.
+    """A transfer failed and a retry may help.
 
     Attributes:
-        retry_after_s: How long the server asked to wait, ``None`` if it did not say.
+        retry_after_s: Seconds that the server asked to wait, ``None`` if it did not say.
     """
 
     retry_after_s: float | None = None
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, what caused it, and so on."""
+    """Yield an error and the chain of its causes."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen

@@ -1,4 +1,4 @@
-"""Write files whole or not at all."""
+"""Write files completely or not at all, list them and hash them."""
 
 import hashlib
 import os
@@ -13,19 +13,19 @@ from time import time
 from .errors import UsageError
 
 ASIDE_PREFIX = ".writing-"
-"""Of the folders that hold something while it is written; a killed process leaves them."""
+"""Prefix of the folders that hold unfinished files; a killed process leaves them behind."""
 _HOUR_S = 3600.0
 
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Yield a path to write to, which takes the place of ``path`` if all goes well.
+    """Yield a path to write to; the file replaces ``path`` when the block ends without an error.
 
-    The bytes are on disk before the rename, so that after a crash ``path`` is either the old
-    file or the new one. On an error nothing is left behind.
+    The bytes are synced to disk before the rename, so that after a crash ``path`` is either the
+    old file or the new one. After an error nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The file name stays last: writers choose the format by its suffix.
+    # The file keeps its name, because writers choose the format by its suffix.
     folder = Path(tempfile.mkdtemp(prefix=ASIDE_PREFIX, dir=path.parent))
     aside = folder / path.name
     try:
@@ -40,21 +40,22 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replace_files(folder: Path, ours: re.Pattern[str]) -> Iterator[Path]:
-    """Yield an empty folder to write to, whose files replace all of ours in ``folder``.
+    """Yield an empty folder; when the block ends, its files replace all files in ``folder``.
 
-    That is when everything is on disk. On an error, as of a full disk, ``folder`` is as it was.
+    Files are replaced only after all of them are on disk. After an error, such as a full disk,
+    ``folder`` is unchanged.
 
     Args:
-        folder: Made if missing.
-        ours: Paths inside it of the files that may be replaced or removed.
+        folder: Target folder, created if missing.
+        ours: Pattern of the paths inside it that may be replaced or removed.
 
     Raises:
-        UsageError: It holds other files.
+        UsageError: The folder holds other files.
     """
     refuse_other_files(folder, ours)
     folder.mkdir(parents=True, exist_ok=True)
-    for left_by_a_crash in folder.glob(f"{ASIDE_PREFIX}*"):
-        shutil.rmtree(left_by_a_crash)
+    for leftover in folder.glob(f"{ASIDE_PREFIX}*"):
+        shutil.rmtree(leftover)
     aside = Path(tempfile.mkdtemp(prefix=ASIDE_PREFIX, dir=folder))
     try:
         yield aside
@@ -74,10 +75,10 @@ def replace_files(folder: Path, ours: re.Pattern[str]) -> Iterator[Path]:
 
 
 def refuse_other_files(folder: Path, ours: re.Pattern[str]) -> None:
-    """Raise if a folder that is to be published holds what was not written for that.
+    """Raise if a path inside ``folder`` does not match the pattern ``ours``.
 
     Raises:
-        UsageError: A path inside it does not match ``ours``.
+        UsageError: Names the first such file.
     """
     for name in files_in(folder):
         if not ours.fullmatch(name):
@@ -90,21 +91,19 @@ def refuse_other_files(folder: Path, ours: re.Pattern[str]) -> None:
 
 
 def files_in(folder: Path) -> list[str]:
-    """Return the paths of all files inside a folder, with /, but for hidden ones."""
+    """Return the POSIX paths of all files below a folder, relative to it, without hidden ones."""
     inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(
-        path.as_posix() for path in inside if not any(part.startswith(".") for part in path.parts)
-    )
+    return sorted(path.as_posix() for path in inside if not re.search(r"(^|/)\.", path.as_posix()))
 
 
-def remove_leftovers(folder: Path, *, older_than_s: float = _HOUR_S) -> None:
-    """Remove what :func:`write_atomically` had begun in a folder when its process was killed.
+def remove_leftovers(folder: Path) -> None:
+    """Remove unfinished files of killed processes from a folder.
 
-    What is younger may be another process at work.
+    Those younger than an hour are kept: another process may be writing them.
     """
     for left in folder.glob(f"{ASIDE_PREFIX}*"):
         with suppress(FileNotFoundError):
-            if left.stat().st_mtime < time() - older_than_s:
+            if left.stat().st_mtime < time() - _HOUR_S:
                 shutil.rmtree(left)
 
 
@@ -115,6 +114,6 @@ def sha256(path: Path) -> str:
 
 
 def md5(path: Path) -> str:
-    """Return the MD5 of a file in hex: the archives' choice, it tells damage, not forgery."""
+    """Return the MD5 of a file in hex, which the archives publish against transfer errors."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -1,13 +1,32 @@
-"""Label ids of the two SAROS label maps (paper, Table 2), their names and display colours."""
+"""Labels of the two SAROS label maps (paper, Table 2): ids, names and display colours.
+
+A *region* is a tissue or cavity of ``body-regions.nii.gz``, a *part* a limb, the head or the torso
+of ``body-parts.nii.gz``. A *task* is one of the two label maps.
+"""
 
 from enum import IntEnum
 from typing import Literal, TypeAlias
+
+__all__ = [
+    "IGNORE_INDEX",
+    "MIRRORED_PARTS",
+    "TASKS",
+    "BodyPart",
+    "BodyRegion",
+    "Label",
+    "Task",
+    "colours",
+    "display_name",
+    "label_names",
+    "labels",
+    "num_classes",
+]
 
 Task: TypeAlias = Literal["body-regions", "body-parts"]
 TASKS: tuple[Task, ...] = ("body-regions", "body-parts")
 
 IGNORE_INDEX = 255
-"""Value of every voxel of an axial slice that nobody annotated."""
+"""Value of every voxel in an axial slice without annotation."""
 
 
 class BodyRegion(IntEnum):
@@ -47,7 +66,7 @@ MIRRORED_PARTS: tuple[tuple[BodyPart, BodyPart], ...] = (
     (BodyPart.LEG_RIGHT, BodyPart.LEG_LEFT),
     (BodyPart.ARM_RIGHT, BodyPart.ARM_LEFT),
 )
-"""Label pairs that trade places when an image is flipped left to right."""
+"""Label pairs that swap when an image is flipped left to right."""
 
 _COLOURS: dict[Task, tuple[str, ...]] = {
     "body-regions": (
@@ -79,7 +98,7 @@ _COLOURS: dict[Task, tuple[str, ...]] = {
 
 
 def labels(task: Task) -> tuple[Label, ...]:
-    """Return the labels of a task in order of their ids, background first."""
+    """Return the labels of a task in the order of their ids, background first."""
     return tuple(BodyRegion) if task == "body-regions" else tuple(BodyPart)
 
 
@@ -89,12 +108,22 @@ def num_classes(task: Task) -> int:
 
 
 def display_name(label: Label) -> str:
-    """Return the name as the paper prints it, e.g. ``Subcutaneous Tissue``."""
+    """Return the name of a label as the paper prints it.
+
+    Example:
+        >>> display_name(BodyRegion.SUBCUTANEOUS_TISSUE)
+        'Subcutaneous Tissue'
+    """
     return label.name.replace("_", " ").title()
 
 
 def label_names(task: Task) -> list[str]:
-    """Return the names of a task's labels, index = id, e.g. ``leg_right``."""
+    """Return the names of a task's labels; the index is the id.
+
+    Example:
+        >>> label_names("body-parts")[:4]
+        ['background', 'torso', 'head', 'leg_right']
+    """
     return [label.name.lower() for label in labels(task)]
 
 

@@ -1,4 +1,4 @@
-"""Progress bars for whatever takes longer than two seconds."""
+"""Progress bars on standard error, and the number of processors for work that takes long."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,26 +11,21 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 
 OnProgress: TypeAlias = Callable[[int, int], None]
-"""Called with (done, in all) by functions that take long."""
+"""Callback with the number of finished items and of all items."""
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[OnProgress]:
-    """Show a bar on standard error while the block runs, and yield what moves it."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=None)
+def progress_bar(description: str) -> Iterator[OnProgress]:
+    """Show a bar while the block runs, and yield the callback that moves it."""
+    with _progress(MofNCompleteColumn()) as progress:
+        task = progress.add_task(description, total=None)
 
         def report(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
@@ -39,23 +34,16 @@ def progress_bar(what: str) -> Iterator[OnProgress]:
 
 
 class TransferBar:
-    """Bytes, rate and time left of a transfer, on standard error, told from any thread.
+    """Bar with bytes, rate and time left of a transfer; its methods are thread-safe.
 
     Args:
-        what: What is transferred, ahead of the bar.
-        size_bytes: Of all of it, ``None`` if nobody knows.
+        description: Text ahead of the bar.
+        size_bytes: Size of the whole transfer, ``None`` if unknown.
     """
 
-    def __init__(self, what: str, size_bytes: int | None) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=Console(stderr=True),
-        )
-        self._task = self._progress.add_task(what, total=size_bytes)
+    def __init__(self, description: str, size_bytes: int | None) -> None:
+        self._progress = _progress(DownloadColumn(), TransferSpeedColumn())
+        self._task = self._progress.add_task(description, total=size_bytes)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -65,21 +53,31 @@ class TransferBar:
         self._progress.stop()
 
     def on_bytes(self, count: int) -> None:
-        """Move the bar by ``count`` bytes, back if they turned out worthless."""
+        """Move the bar by ``count`` bytes, which is negative if bytes are discarded."""
         self._progress.advance(self._task, count)
 
-    def describe(self, what: str) -> None:
-        """Change what stands ahead of the bar."""
-        self._progress.update(self._task, description=what)
+    def describe(self, description: str) -> None:
+        """Change the text ahead of the bar."""
+        self._progress.update(self._task, description=description)
 
     def without(self, size_bytes: int) -> None:
-        """Take bytes that need no transfer off the whole."""
+        """Subtract bytes that need no transfer from the total."""
         (task,) = self._progress.tasks
         self._progress.update(self._task, total=max((task.total or 0) - size_bytes, 0))
 
 
+def _progress(*columns: ProgressColumn) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *columns,
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=Console(stderr=True),
+    )
+
+
 def usable_processors() -> int:
-    """Return how many processors this process may run on, which can be fewer than there are."""
-    # macOS and Windows tie no process to some of its processors.
+    """Return the number of processors this process may run on."""
+    # macOS and Windows have no processor affinity.
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -1,4 +1,14 @@
-"""A voxel grid with its place in the patient, and the one definition of "annotated"."""
+"""Voxel grids with their place in the patient.
+
+Terms used in this package:
+
+- *annotated*: an axial slice is annotated if no voxel of its label map is 255. About every fifth
+  slice of SAROS is.
+- *context*: the number of neighbouring slices on each side of a slice that a row or a network sees
+  as additional channels.
+- *position*: the height of a slice above the lowest slice of its scan, in mm or as a fraction of
+  the scan's height.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -9,17 +19,25 @@ from numpy.typing import NDArray
 
 from .labels import IGNORE_INDEX
 
+__all__ = ["Volume", "annotated_slices", "distinct_values"]
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:
     """A voxel grid indexed (i, j, k), with the affine from (i, j, k) to RAS+ millimetres.
 
-    SAROS stores LPS, LAI or LPI arrays, k axial in all of them; :meth:`to_ras` brings any
-    volume into one orientation and :meth:`like` takes a result back.
+    SAROS stores LPS, LAI or LPI arrays; k is axial in all of them.
 
     Attributes:
-        array: Shape (I, J, K).
-        affine: Shape (4, 4).
+        array: Voxels (I, J, K).
+        affine: Matrix (4, 4).
+
+    Example:
+        >>> volume = Volume(np.zeros((4, 3, 2), np.int16), np.diag([-2.0, -2.0, 5.0, 1.0]))
+        >>> volume.orientation, volume.spacing_mm
+        ('LPS', (2.0, 2.0, 5.0))
+        >>> volume.to_ras().affine[:3, 3]  # its first voxel was the last along i and j
+        array([-6., -4.,  0.])
     """
 
     array: NDArray[Any]
@@ -39,11 +57,11 @@ class Volume:
 
     @property
     def orientation(self) -> str:
-        """Directions in which i, j and k grow, e.g. ``LPS``."""
+        """Directions in the patient in which i, j and k increase, e.g. ``LPS``."""
         return "".join(orientations.aff2axcodes(self.affine))
 
     def oriented(self, code: str) -> Self:
-        """Return the same voxels with axes flipped and permuted to ``code``, without a copy."""
+        """Return a view with axes flipped and permuted to an orientation such as ``RAS``."""
         source = orientations.io_orientation(self.affine)
         target = orientations.axcodes2ornt(tuple(code))
         transform = orientations.ornt_transform(source, target)
@@ -52,11 +70,11 @@ class Volume:
         return type(self)(array, affine)
 
     def to_ras(self) -> Self:
-        """Return the volume with i growing to the right, j anterior and k superior."""
+        """Return a view with i increasing to the right, j to anterior and k to superior."""
         return self.oriented("RAS")
 
     def same_grid(self, other: "Volume", *, tolerance_mm: float = 0.01) -> bool:
-        """Return whether both have one shape and put every corner at the same place."""
+        """Return whether shapes are equal and all corners lie within ``tolerance_mm``."""
         if self.shape != other.shape:
             return False
         last = np.array(self.shape) - 1
@@ -73,5 +91,18 @@ class Volume:
 
 
 def annotated_slices(mask: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the axial indices k of ``mask`` (I, J, K) whose every voxel carries a label."""
+    """Return the indices k of the annotated axial slices of a label map (I, J, K).
+
+    Example:
+        >>> mask = np.full((2, 2, 5), 255, np.uint8)
+        >>> mask[..., 1] = 0  # background is an annotation
+        >>> annotated_slices(mask)
+        array([1])
+    """
     return np.flatnonzero((mask != IGNORE_INDEX).all(axis=(0, 1)))
+
+
+def distinct_values(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the sorted distinct values of an array."""
+    # Reading in memory order is four times as fast as in any other.
+    return np.unique(array.ravel(order="K"))

@@ -212,7 +212,7 @@ def test_a_truncated_case_is_told_of_and_passed_over(
     truncate(folder)
     code, _, err = run("predict", "--model", model, folder, tmp_path / "out")
     assert code == 1
-    assert "case_001/image.nii.gz: found a file that breaks off" in _one_line(err)
+    assert "case_001/image.nii.gz: found a file that is cut short" in _one_line(err)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "case_000.nii.gz",
         "case_000.png",

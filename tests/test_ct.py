@@ -48,7 +48,7 @@ def single_file(folder: Path) -> Path:
             rf"2 CT series: {SERIES_UID} \(5 slices\), {OTHER_UID} \(5 slices\), expected exactly",
         ),
         (lost_slice, DicomError, r"empty\.dcm: found a DICOM file that is cut short"),
-        (single_file, UsageError, r"found a \.dcm file, .* Of a DICOM series give the folder"),
+        (single_file, UsageError, r"found a \.dcm file, .* For a DICOM series give the folder"),
         (lambda folder: folder, MissingFileError, "found nothing there"),
     ],
 )

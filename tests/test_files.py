@@ -10,30 +10,24 @@ from saros_hf.files import files_in, remove_leftovers, replace_files, write_atom
 OURS = re.compile(r"(fold_\d/)?[abc]\.txt")
 
 
-def test_the_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "a.txt"
-    with write_atomically(path) as aside:
-        aside.write_text("old")
+
+    def write(text: str, *, fail: bool = False) -> None:
+        with write_atomically(path) as aside:
+            aside.write_text(text)
+            if fail:
+                raise RuntimeError("disk full")
+
+    write("old")
     with write_atomically(path) as aside:
         aside.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-
-    def write_and_fail() -> None:
-        with write_atomically(path) as aside:
-            aside.write_text("half")
-            raise RuntimeError("disk full")
-
     with pytest.raises(RuntimeError, match="disk full"):
-        write_and_fail()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
+        write("half", fail=True)
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
 
 
 def write(folder: Path, *names: str, fail: bool = False) -> None:
@@ -45,7 +39,7 @@ def write(folder: Path, *names: str, fail: bool = False) -> None:
             raise OSError(28, "No space left on device")
 
 
-def test_files_are_replaced_together(tmp_path: Path) -> None:
+def test_files_of_a_folder_are_replaced_together(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "model"
     write(folder, "a.txt", "b.txt", "fold_2/a.txt")
     for path in folder.rglob("*.txt"):
@@ -62,22 +56,18 @@ def test_files_are_replaced_together(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [".DS_Store", "a.txt", "c.txt"]
 
 
-def test_other_files_are_neither_replaced_nor_joined(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("old")
-    for stranger in ("notes.txt", "fold_2/notes.txt", "fold_2/deep/a.txt"):
-        path = tmp_path / stranger
-        path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_text("mine")
-        with pytest.raises(UsageError, match=f"{stranger}: found a file that this command did not"):
-            write(tmp_path, "a.txt")
-        assert path.read_text() == "mine"
-        path.unlink()
-    assert (tmp_path / "a.txt").read_text() == "old"
+@pytest.mark.parametrize("stranger", ["notes.txt", "fold_2/notes.txt", "fold_2/deep/a.txt"])
+def test_folder_with_other_files_is_refused(tmp_path: Path, stranger: str) -> None:
+    path = tmp_path / stranger
+    path.parent.mkdir(exist_ok=True, parents=True)
+    for existing in (path, tmp_path / "a.txt"):
+        existing.write_text("old")
+    with pytest.raises(UsageError, match=f"{stranger}: found a file that this command did not"):
+        write(tmp_path, "a.txt")
+    assert path.read_text() == (tmp_path / "a.txt").read_text() == "old"
 
 
-def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(
-    tmp_path: Path,
-) -> None:
+def test_leftovers_of_killed_processes_are_removed_but_not_recent_ones(tmp_path: Path) -> None:
     for name in (".writing-killed", ".writing-now"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "half.png").touch()

@@ -1,7 +1,9 @@
 import gzip
+import re
 import struct
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -22,18 +24,22 @@ from saros_hf.nifti import (
 from saros_hf.volume import Volume
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "image.nii.gz"
+
+
 def noise(shape: tuple[int, int, int] = (40, 30, 20)) -> Volume:
     array = np.random.default_rng(0).integers(-1000, 1000, shape).astype(np.int16)
     return Volume(array, LPS)
 
 
-def cut(path: Path, share: float) -> None:
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * share)])
+def truncate(path: Path, fraction: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * fraction)])
 
 
-def test_written_volumes_read_back_the_same_in_simpleitk(tmp_path: Path) -> None:
-    path = tmp_path / "image.nii.gz"
+def test_written_volume_is_the_same_in_simpleitk(path: Path) -> None:
     write_volume(path, noise(), description="a test")
     back = read_image(path)
     assert np.array_equal(back.array, noise().array)
@@ -42,18 +48,17 @@ def test_written_volumes_read_back_the_same_in_simpleitk(tmp_path: Path) -> None
     assert np.array_equal(sitk.GetArrayFromImage(other).T, noise().array)
     assert other.GetSpacing() == (2.0, 2.0, 5.0)
     assert other.GetDirection() == (1, 0, 0, 0, 1, 0, 0, 0, 1)  # identity is LPS there
-    assert list(tmp_path.iterdir()) == [path]
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_float_hu_are_rounded_and_clipped_to_int16(tmp_path: Path, kind: type) -> None:
-    path = tmp_path / "image.nii.gz"
+def test_float_hu_are_rounded_and_clipped_to_int16(path: Path, kind: type) -> None:
     array = np.array([-29.6, 0.4, 99999.0, -np.inf, np.nan], kind).reshape(5, 1, 1)
     nib.save(nib.Nifti1Image(array, np.eye(4)), path)
     assert read_image(path).array.ravel().tolist() == [-30, 0, 32767, -32768, -1024]
 
 
-def test_scaled_voxels_take_little_more_memory_than_plain_ones(tmp_path: Path) -> None:
+def test_scaled_voxels_need_little_extra_memory(tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 3000, (200, 200, 40)).astype(np.int16)
     image = nib.Nifti1Image(array, np.eye(4))
     image.header.set_slope_inter(1.0, -1024.0)
@@ -64,48 +69,46 @@ def test_scaled_voxels_take_little_more_memory_than_plain_ones(tmp_path: Path) -
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert np.array_equal(hounsfield, array - 1024)
-    # The file, nibabel's copy of it and the result, where float64 alone would be four times.
+    # The file, nibabel's copy of it and the result; float64 alone would take four times the size.
     assert peak < 3.5 * array.nbytes
-    cut(path, 0.9)
-    with pytest.raises(UnreadableFileError, match="breaks off"):
+    truncate(path, 0.9)
+    with pytest.raises(UnreadableFileError, match="is cut short"):
         read_image(path)
 
 
-def test_read_grid_holds_no_voxels(tmp_path: Path) -> None:
-    write_volume(tmp_path / "a.nii.gz", noise())
-    grid = read_grid(tmp_path / "a.nii.gz")
+def test_read_grid_holds_no_voxels(path: Path) -> None:
+    write_volume(path, noise())
+    grid = read_grid(path)
     assert grid.same_grid(noise())
     assert grid.array.strides == (0, 0, 0)
 
 
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
-def test_a_truncated_file_is_named(tmp_path: Path, share: float) -> None:
-    path = tmp_path / "image.nii.gz"
+@pytest.mark.parametrize("fraction", [0.02, 0.5, 0.99])
+def test_truncated_file_is_refused(path: Path, fraction: float) -> None:
     write_volume(path, noise())
     refuse_cut_short(path)
-    cut(path, share)
+    truncate(path, fraction)
     for read in (read_image, refuse_cut_short):
-        with pytest.raises(UnreadableFileError, match=r"image\.nii\.gz: found a file that breaks"):
+        with pytest.raises(
+            UnreadableFileError, match=r"image\.nii\.gz: found a file that is cut short"
+        ):
             read(path)
 
 
-def test_a_file_in_several_gzip_members_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "image.nii"
-    write_volume(path, noise())
-    raw = path.read_bytes()
-    packed = tmp_path / "image.nii.gz"
-    packed.write_bytes(gzip.compress(raw[:5000]) + gzip.compress(raw[5000:]) + gzip.compress(b""))
-    refuse_cut_short(packed)
-    assert np.array_equal(read_image(packed).array, noise().array)
+def test_file_of_several_gzip_members_is_complete(path: Path) -> None:
+    write_volume(path.with_name("image.nii"), noise())
+    raw = path.with_name("image.nii").read_bytes()
+    path.write_bytes(gzip.compress(raw[:5000]) + gzip.compress(raw[5000:]) + gzip.compress(b""))
+    refuse_cut_short(path)
+    assert np.array_equal(read_image(path).array, noise().array)
 
 
-def test_what_is_no_nifti_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "image.nii.gz"
-    path.write_bytes(b"<html>not found</html>")
-    with pytest.raises(UnreadableFileError, match="expected a whole NIfTI file"):
-        read_image(path)
+def test_other_formats_and_missing_files_are_refused(path: Path) -> None:
     with pytest.raises(MissingFileError, match="found no such file"):
-        read_image(tmp_path / "other.nii.gz")
+        read_image(path)
+    path.write_bytes(b"<html>not found</html>")
+    with pytest.raises(UnreadableFileError, match="expected a complete NIfTI file"):
+        read_image(path)
 
 
 @pytest.mark.parametrize(
@@ -114,17 +117,17 @@ def test_what_is_no_nifti_is_refused(tmp_path: Path) -> None:
         ((2, 2, 2, 3), np.eye(3, 4), r"4 dimensions \(2, 2, 2, 3\), expected 3"),
         ((2, 2), np.eye(3, 4), r"2 dimensions \(2, 2\), expected 3"),
         ((2, 2, 0), np.eye(3, 4), r"3 dimensions \(2, 2, 0\), expected 3"),
-        ((2, 2, 2), np.zeros((3, 4)), "an affine that leaves out a direction"),
-        ((2, 2, 2), np.diag([1.0, 1.0, 0.0, 1.0])[:3], "an affine that leaves out a direction"),
+        ((2, 2, 2), np.zeros((3, 4)), "a singular affine"),
+        ((2, 2, 2), np.diag([1.0, 1.0, 0.0, 1.0])[:3], "a singular affine"),
         ((2, 2, 2), np.full((3, 4), np.nan), "an affine with NaN"),
     ],
 )
-def test_what_is_no_volume_in_a_patient_is_refused(
+def test_images_that_are_not_3d_or_lack_an_affine_are_refused(
     tmp_path: Path, shape: tuple[int, ...], rows: NDArray[np.float64], message: str
 ) -> None:
     path = tmp_path / "image.nii"
     content = bytearray(nib.Nifti1Image(np.zeros(shape, np.int16), np.eye(4)).to_bytes())
-    # nibabel writes no such header: qform_code, sform_code, and the sform's rows.
+    # nibabel refuses to write such headers: set qform_code, sform_code and the rows of the sform.
     struct.pack_into("<hh", content, 252, 0, 1)
     struct.pack_into("<12f", content, 280, *rows.ravel())
     path.write_bytes(content)
@@ -133,17 +136,16 @@ def test_what_is_no_volume_in_a_patient_is_refused(
             read(path)
 
 
-def test_further_axes_of_length_one_do_not_matter(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_trailing_axes_of_length_one_are_dropped(path: Path, kind: type) -> None:
     array = noise((4, 3, 2)).array
-    for kind in (np.int16, np.float32):
-        nib.save(nib.Nifti1Image(array[..., None].astype(kind), LPS), tmp_path / "image.nii.gz")
-        back = read_image(tmp_path / "image.nii.gz")
-        assert np.array_equal(back.array, array)
-        assert back.same_grid(read_grid(tmp_path / "image.nii.gz"))
+    nib.save(nib.Nifti1Image(array[..., None].astype(kind), LPS), path)
+    back = read_image(path)
+    assert np.array_equal(back.array, array)
+    assert back.same_grid(read_grid(path))
 
 
-def test_an_unknown_label_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "body-parts.nii.gz"
+def test_unknown_label_is_named(path: Path) -> None:
     mask = np.full((2, 2, 2), 255, np.uint8)
     mask[..., 0] = 6
     write_volume(path, Volume(mask, LPS))
@@ -151,28 +153,27 @@ def test_an_unknown_label_is_named(tmp_path: Path) -> None:
     mask[0, 0, 0] = 7  # a body region, but no body part
     write_volume(path, Volume(mask, LPS))
     assert read_mask(path, "body-regions").array.max() == 255
-    with pytest.raises(UnknownLabelError, match=r"body-parts\.nii\.gz: found label 7, expected"):
+    with pytest.raises(UnknownLabelError, match=r"image\.nii\.gz: found label 7, expected"):
         read_mask(path, "body-parts")
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32, np.float64])
-def test_labels_are_read_as_the_whole_numbers_they_are(tmp_path: Path, kind: type) -> None:
-    labels = np.array([[[0, 13, 200]]], kind)
-    nib.save(nib.Nifti1Image(labels, LPS), tmp_path / "labels.nii.gz")
-    back = read_labels(tmp_path / "labels.nii.gz").array
+def test_labels_are_read_as_integers(path: Path, kind: type) -> None:
+    nib.save(nib.Nifti1Image(np.array([[[0, 13, 200]]], kind), LPS), path)
+    back = read_labels(path).array
     assert back.dtype.kind in "iu"
     assert back.tolist() == [[[0, 13, 200]]]
 
 
-@pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 1e30])
-def test_probabilities_are_no_labels(tmp_path: Path, value: float) -> None:
-    nib.save(nib.Nifti1Image(np.full((2, 2, 2), value), LPS), tmp_path / "labels.nii.gz")
-    with pytest.raises(UnknownLabelError, match="float64 that are no whole numbers"):
-        read_labels(tmp_path / "labels.nii.gz")
-
-
-def test_colours_are_no_labels(tmp_path: Path) -> None:
-    rgb = np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")])
-    nib.save(nib.Nifti1Image(rgb, LPS), tmp_path / "labels.nii.gz")
-    with pytest.raises(UnknownLabelError, match="no whole numbers"):
-        read_labels(tmp_path / "labels.nii.gz")
+@pytest.mark.parametrize(
+    "array",
+    [
+        *(np.full((2, 2, 2), value) for value in (0.5, np.nan, np.inf, 1e30)),
+        np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")]),
+    ],
+)
+def test_probabilities_and_colours_are_refused_as_labels(path: Path, array: NDArray[Any]) -> None:
+    nib.save(nib.Nifti1Image(array, LPS), path)
+    message = re.escape(f"{array.dtype} that are not integers")
+    with pytest.raises(UnknownLabelError, match=message):
+        read_labels(path)

@@ -5,8 +5,10 @@ import pytest
 from saros_hf.progress import usable_processors
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
-def test_only_processors_that_the_process_may_run_on_count() -> None:
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="this system has no processor affinity"
+)
+def test_only_processors_of_this_process_are_counted() -> None:
     allowed = os.sched_getaffinity(0)
     assert usable_processors() == len(allowed)
     try:

@@ -31,7 +31,7 @@ def test_to_ras_flips_voxels_and_moves_the_origin() -> None:
         lambda pairs: st.tuples(*(st.sampled_from(pair) for pair in pairs))
     )
 )
-def test_every_voxel_stays_at_its_place(code: tuple[str, str, str]) -> None:
+def test_reorienting_moves_no_voxel_in_the_patient(code: tuple[str, str, str]) -> None:
     volume = lps()
     turned = volume.oriented("".join(code))
     index = np.argwhere(turned.array == 17)[0]
@@ -43,7 +43,7 @@ def test_every_voxel_stays_at_its_place(code: tuple[str, str, str]) -> None:
     assert np.array_equal(back.array, volume.array)
 
 
-def test_same_grid_measures_the_far_corner() -> None:
+def test_same_grid_compares_the_far_corner() -> None:
     a = lps((100, 100, 100))
     stretched = a.affine.copy()
     stretched[0, 0] += 0.001  # 0.099 mm at the last voxel
@@ -52,9 +52,9 @@ def test_same_grid_measures_the_far_corner() -> None:
     assert not a.same_grid(lps())
 
 
-def test_annotated_means_no_255_in_the_slice() -> None:
+def test_slice_is_annotated_if_no_voxel_is_255() -> None:
     mask = np.full((2, 2, 5), 255, np.uint8)
-    mask[..., 1] = 0  # background throughout is annotated
+    mask[..., 1] = 0  # only background, annotated
     mask[..., 4] = 3
-    mask[0, 0, 3] = 3  # partly known is not
+    mask[0, 0, 3] = 3  # partly labelled, not annotated
     assert annotated_slices(mask).tolist() == [1, 4]

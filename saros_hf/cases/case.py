@@ -1,4 +1,4 @@
-"""What the case table says of one CT, and the licence its pixels came under."""
+"""A row of the case table, and the licence of its CT."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -10,7 +10,7 @@ Sex: TypeAlias = Literal["female", "male"]
 AnatomicRegion: TypeAlias = Literal["abdomen", "thorax", "wholebody"]
 
 PHANTOM_DESCRIPTION = "SYNTHETIC PHANTOM, not a patient"
-"""What the header of their NIfTI files says."""
+"""Header text of NIfTI files of phantoms."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,10 @@ class Case:
 
     Attributes:
         case_id: ``case_000`` to ``case_899``.
-        patient_id: The collection's own patient name; 16 patients have more than one CT.
+        collection: TCIA collection of the CT.
+        patient_id: Pseudonym in the collection; 16 patients have more than one CT.
         orientation: Orientation code of the label maps, ``LPS`` or ``LAI``.
-        fold: The published group, which ``saros_hf.folds`` turns into a split.
+        fold: Published fold, from which :func:`saros_hf.folds.split_of` derives the split.
     """
 
     case_id: str

@@ -1,15 +1,12 @@
-"""Where the files of a case lie in a folder that looks as the authors' download script leaves it."""
+"""Files of a case in a folder with the layout of the authors' download script."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from ..errors import MissingFileError, TableError
 from ..labels import Task
 from .case import Case
-from .table import find_table, read_case_table
+from .table import CHECK_PATH, find_table, read_case_table
 
 IMAGE_NAME = "image.nii.gz"
 
@@ -32,19 +29,9 @@ class CaseFiles:
 
     @property
     def body_parts(self) -> Path | None:
-        """The body parts map, ``None`` for the cases that come without one."""
+        """The body parts map, ``None`` if the case has none."""
         path = self.mask("body-parts")
         return path if path.is_file() else None
-
-    @property
-    def stays(self) -> bool:
-        """Whether the files are still there after :meth:`open`."""
-        return True
-
-    @contextmanager
-    def open(self) -> Iterator[Self]:
-        """Yield the files; there is nothing to fetch or unpack."""
-        yield self
 
     def require(self) -> None:
         """Raise unless the image and the body regions are there.
@@ -63,10 +50,10 @@ class CaseFiles:
 
 
 def find_cases(folder: Path) -> tuple[CaseFiles, ...]:
-    """Return the cases of the table that have a folder, all of them whole, in table order.
+    """Return the cases of the table that have a folder, in table order; all must be complete.
 
     Raises:
-        MissingFileError: The folder, its table, every case, or a case's file is missing.
+        MissingFileError: The folder, its table, every case, or a file of a case is missing.
         TableError: A case folder has no row, or the table cannot be read.
     """
     found = case_folders(folder)
@@ -76,7 +63,7 @@ def find_cases(folder: Path) -> tuple[CaseFiles, ...]:
 
 
 def case_folders(folder: Path) -> tuple[CaseFiles, ...]:
-    """Return the cases of the table that have a folder, whatever is in it, in table order.
+    """Return the cases of the table that have a folder, complete or not, in table order.
 
     Raises:
         MissingFileError: The folder, its table or every case is missing.
@@ -91,14 +78,9 @@ def case_folders(folder: Path) -> tuple[CaseFiles, ...]:
             folder / strangers[0],
             f"{len(strangers)} case folder(s) without a row in {table.name}",
             "a row for each",
-            "Add the rows, or move the folders away.",
         )
     found = tuple(CaseFiles(c, folder / c.case_id) for c in cases if c.case_id in on_disk)
     if not found:
-        raise MissingFileError(
-            folder,
-            "no case folder",
-            "folders case_000, case_001, ... beside the case table",
-            "Check the path, or make a phantom set with: saros phantom DIR --cases 12",
-        )
+        expected = "folders case_000, case_001, ... beside the case table"
+        raise MissingFileError(folder, "no case folder", expected, CHECK_PATH)
     return found

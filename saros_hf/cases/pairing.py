@@ -1,4 +1,4 @@
-"""Put a CT and its published label maps on one grid, without moving a voxel of either."""
+"""Find the affine shared by a CT and its published label maps, without resampling either."""
 
 from pathlib import Path
 
@@ -19,29 +19,32 @@ _FLIP_K = np.diag([1.0, 1.0, -1.0, 1.0])
 def shared_affine(
     image: Volume, mask: Volume, *, top_down: bool = False
 ) -> NDArray[np.float64] | None:
-    """Return the affine under which voxel (i, j, k) of both is one place, ``None`` if there is none.
+    """Return the affine that puts voxel (i, j, k) of both at one place, ``None`` if there is none.
 
-    On equal grids that is the label map's own, so that both files say the same to the last bit.
-    A label map whose affine has the wrong sign along k lies, taken at its word, beyond the
-    patient's head; its voxels pair with a CT that starts at the same place, whose affine is right.
+    On equal grids it is the label map's own, so that both files agree to the last bit. Some label
+    maps have the wrong sign along k in their affine, which puts them beyond the patient's head.
+    Their voxels pair with a CT that starts at the same place, and the CT's affine is right.
 
     Args:
-        image: A CT at 5 mm slices.
-        mask: A label map.
-        top_down: The label map is known to run from head to foot whatever its affine says, so
-            that only a CT that does so pairs with it.
+        image: CT at 5 mm slices.
+        mask: Label map.
+        top_down: Whether the label map is known to run from head to foot regardless of its
+            affine, so that it pairs only with a CT that does so too.
     """
     if mask.same_grid(image) and (image.orientation[2] == "I" or not top_down):
         return mask.affine
     if Volume(mask.array, mask.affine @ _FLIP_K).same_grid(image):
         return image.affine
-    if top_down and mask.same_grid(_from_the_other_end(image)):
+    # The CT's grid counted from its last slice.
+    reversal = _FLIP_K.copy()
+    reversal[2, 3] = image.shape[2] - 1
+    if top_down and mask.same_grid(Volume(image.array, image.affine @ reversal)):
         return image.affine
     return None
 
 
 def pair(image: Volume, mask: Volume, mask_path: Path, *, series_uid: str) -> NDArray[np.float64]:
-    """Return the affine that a case's CT and one of its label maps share.
+    """Return the affine shared by a case's CT and one of its label maps.
 
     Raises:
         GridMismatchError: Names the label map and both grids.
@@ -52,13 +55,6 @@ def pair(image: Volume, mask: Volume, mask_path: Path, *, series_uid: str) -> ND
             mask_path,
             mask.describe_grid(),
             f"the grid of its image, {image.describe_grid()}",
-            "Fetch or convert the CT again: it lacks slices, or is not at 5 mm.",
+            "Fetch or convert the CT again: slices are missing, or it is not at 5 mm.",
         )
     return affine
-
-
-def _from_the_other_end(volume: Volume) -> Volume:
-    """Return the grid of ``volume`` counted from its last slice, under the same voxels."""
-    reversal = _FLIP_K.copy()
-    reversal[2, 3] = volume.shape[2] - 1
-    return Volume(volume.array, volume.affine @ reversal)

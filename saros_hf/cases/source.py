@@ -1,4 +1,4 @@
-"""Put the files of one case into its folder together, with a note of where its CT came from."""
+"""Write a case folder completely or not at all, and record the series its CT came from."""
 
 import json
 import os
@@ -23,11 +23,11 @@ class CaseSource:
     """The series that a case's CT was converted from.
 
     Attributes:
-        patient_id: The pseudonym that the DICOM files carry; names and dates are never kept.
+        patient_id: Pseudonym in the DICOM files; names and dates are never kept.
         spacing_mm: Voxel spacing along i, j and k before interpolation.
         slices: Number of slices before interpolation.
-        stacking: How the slices were put in order.
-        note: What is unusual about this CT, empty for most.
+        stacking: Order in which the slices were stacked.
+        note: Peculiarity of this CT, empty for most.
     """
 
     series_instance_uid: str
@@ -47,16 +47,16 @@ class CaseSource:
 
 
 def converted_cases(folder: Path) -> Mapping[str, str]:
-    """Return the case id of every SeriesInstanceUID that has been converted into ``folder``."""
+    """Return the case id of each SeriesInstanceUID that was converted into ``folder``."""
     uids = {path.name: source_uid(path) for path in sorted(folder.glob("case_*"))}
     return {uid: case_id for case_id, uid in uids.items() if uid}
 
 
 def source_uid(case_folder: Path) -> str:
-    """Return the SeriesInstanceUID a case was converted from, empty if that is not on record.
+    """Return the SeriesInstanceUID a case was converted from, empty if there is no record.
 
     Raises:
-        UnreadableFileError: The record is no JSON with that field.
+        UnreadableFileError: The record is not JSON with that field.
     """
     path = case_folder / SOURCE_NAME
     if not path.is_file():
@@ -73,10 +73,9 @@ def source_uid(case_folder: Path) -> str:
 
 
 def holds_series(case_folder: Path, series_uid: str) -> bool:
-    """Return whether a case folder holds a whole CT, which is that of ``series_uid``.
+    """Return whether a case folder holds a complete CT of ``series_uid``.
 
-    A CT without a record is one that the authors' script has put there. One that breaks off does
-    not count.
+    A CT without a record counts: the authors' script writes none.
 
     Raises:
         DicomError: The CT was made from another series.
@@ -101,14 +100,14 @@ def holds_series(case_folder: Path, series_uid: str) -> bool:
 
 @contextmanager
 def whole_case(case_folder: Path, *, work: Path | None = None) -> Iterator[Path]:
-    """Yield an empty folder whose files become those of ``case_folder``, all or none.
+    """Yield an empty folder whose files are moved to ``case_folder``, all or none.
 
-    The bytes are on disk before anything appears. In a case folder that exists already, with
-    label maps in it for example, the CT appears last.
+    The bytes are on disk before anything appears. In an existing case folder, e.g. with label
+    maps in it, the CT appears last.
 
     Args:
         case_folder: ``DIR/case_XXX``.
-        work: A folder of the same file system to write in, ``DIR`` if it is ``None``.
+        work: Folder on the same file system to write in, ``DIR`` if ``None``.
     """
     case_folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=ASIDE_PREFIX, dir=work or case_folder.parent))

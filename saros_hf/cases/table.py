@@ -1,54 +1,60 @@
-"""Read and write the Segmentation Info CSV."""
+"""Read and write the case table, the Segmentation Info CSV."""
 
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from ..errors import MissingFileError, TableError
 from ..files import write_atomically
 from ..folds import FOLDS
 from .case import AnatomicRegion, Case, Sex
 
-COLUMNS = (
-    "id",
-    "tcia_study_instance_uid",
-    "tcia_series_instance_uid",
-    "tcia_collection",
-    "tcia_case_id",
-    "gender",
-    "anatomic_region",
-    "has_breast_implant",
-    "orientation_code",
-    "split",
-)
+_ATTRIBUTES = {
+    "id": "case_id",
+    "tcia_study_instance_uid": "study_instance_uid",
+    "tcia_series_instance_uid": "series_instance_uid",
+    "tcia_collection": "collection",
+    "tcia_case_id": "patient_id",
+    "gender": "sex",
+    "anatomic_region": "anatomic_region",
+    "has_breast_implant": "has_breast_implant",
+    "orientation_code": "orientation",
+    "split": "fold",
+}
+"""Attribute of :class:`Case` for each column."""
+COLUMNS = tuple(_ATTRIBUTES)
 TABLE_NAME = "Segmentation-Info.csv"
+CHECK_PATH = "Check the path, or make a phantom set with: saros phantom DIR --cases 12"
 
 _TABLE = re.compile(r"segmentation.?info", re.IGNORECASE)
-_LEGAL: dict[str, tuple[str, ...]] = {
+_CHOICES: dict[str, tuple[str, ...]] = {
     "gender": get_args(Sex),
     "anatomic_region": get_args(AnatomicRegion),
     "has_breast_implant": ("TRUE", "FALSE"),
     "split": FOLDS,
 }
-_SHAPE = {
-    "id": (re.compile(r"case_\d{3,}"), "case_ and three digits"),
-    "tcia_series_instance_uid": (re.compile(r"[0-9.]{1,64}"), "a DICOM UID"),
-    "orientation_code": (re.compile(r"[LR][AP][IS]"), "an axial code such as LPS"),
+_LEGAL = {column: ("|".join(names), " or ".join(names)) for column, names in _CHOICES.items()} | {
+    "id": (r"case_\d{3,}", "case_ and three digits"),
+    "tcia_series_instance_uid": (r"[0-9.]{1,64}", "a DICOM UID"),
+    "orientation_code": (r"[LR][AP][IS]", "an axial code such as LPS"),
 }
+"""Pattern and description of the legal values of a column."""
+_USE_PUBLISHED = "Use the Segmentation Info CSV as TCIA publishes it."
 
 
 def find_table(folder: Path) -> Path:
-    """Return the one Segmentation Info CSV in ``folder``."""
+    """Return the Segmentation Info CSV in ``folder``.
+
+    Raises:
+        MissingFileError: There is no folder, no table, or more than one.
+    """
     if not folder.is_dir():
-        raise MissingFileError(
-            folder,
-            "no such folder",
-            "a folder of case_XXX folders with a Segmentation Info CSV",
-            "Check the path, or make a phantom set with: saros phantom DIR --cases 12",
-        )
+        expected = "a folder of case_XXX folders with a Segmentation Info CSV"
+        raise MissingFileError(folder, "no such folder", expected, CHECK_PATH)
     tables = tables_in(folder)
     if len(tables) != 1:
         raise MissingFileError(
@@ -68,46 +74,23 @@ def tables_in(folder: Path) -> list[Path]:
 def read_case_table(path: Path) -> tuple[Case, ...]:
     """Return the cases of a Segmentation Info CSV, in the order of its rows.
 
-    Both known headers are read: the official one, and the one that says ``Collection``.
+    Both known headers are accepted: the official one, and one with ``Collection``.
 
     Raises:
-        TableError: The file is no CSV or has no row, a column is missing, a value is illegal or a
-            case appears twice.
+        TableError: The file is not a CSV, has no row, lacks a column, has an illegal value, or
+            lists a case twice.
     """
     try:
         cases = _read_rows(path)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise TableError(
-            path,
-            f"no text of comma-separated values ({error})",
-            "a Segmentation Info CSV",
-            "Fetch the case table again.",
-        ) from error
+        found = f"a file that is not CSV text ({error})"
+        raise TableError(path, found, "a Segmentation Info CSV") from error
     if not cases:
-        raise TableError(
-            path,
-            "no case",
-            "one row per case",
-            "Use the Segmentation Info CSV as TCIA publishes it.",
-        )
-    _refuse_duplicates(cases, path)
+        raise TableError(path, "no case", "one row per case", _USE_PUBLISHED)
+    for case_id, count in Counter(case.case_id for case in cases).items():
+        if count > 1:
+            raise TableError(path, f"{case_id} twice", "one row per case")
     return cases
-
-
-def _read_rows(path: Path) -> tuple[Case, ...]:
-    text = path.read_text(encoding="utf-8-sig")
-    reader = csv.DictReader(io.StringIO(text))
-    header = ["tcia_collection" if c == "Collection" else c for c in reader.fieldnames or ()]
-    missing = [column for column in COLUMNS if column not in header]
-    if missing:
-        raise TableError(
-            path,
-            f"no column {', '.join(missing)}",
-            f"the columns {', '.join(COLUMNS)}",
-            "Use the Segmentation Info CSV as TCIA publishes it.",
-        )
-    reader.fieldnames = header
-    return tuple(_case(row, f"{path}, line {reader.line_num}") for row in reader)
 
 
 def write_case_table(path: Path, cases: Iterable[Case]) -> None:
@@ -115,59 +98,29 @@ def write_case_table(path: Path, cases: Iterable[Case]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(_row(case) for case in cases)
+    for case in cases:
+        row = {column: getattr(case, name) for column, name in _ATTRIBUTES.items()}
+        row["has_breast_implant"] = str(case.has_breast_implant).upper()
+        writer.writerow(row.values())
     with write_atomically(path) as aside:
         aside.write_text(text.getvalue(), encoding="utf-8")
 
 
+def _read_rows(path: Path) -> tuple[Case, ...]:
+    reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")))
+    header = ["tcia_collection" if c == "Collection" else c for c in reader.fieldnames or ()]
+    missing = [column for column in COLUMNS if column not in header]
+    if missing:
+        expected = f"the columns {', '.join(COLUMNS)}"
+        raise TableError(path, f"no column {', '.join(missing)}", expected, _USE_PUBLISHED)
+    reader.fieldnames = header
+    return tuple(_case(row, f"{path}, line {reader.line_num}") for row in reader)
+
+
 def _case(row: dict[str, str | None], where: str) -> Case:
-    value = {column: (row[column] or "").strip() for column in COLUMNS}
-    for column, legal in _LEGAL.items():
-        if value[column] not in legal:
-            raise _bad_value(where, column, value[column], " or ".join(legal))
-    for column, (shape, meaning) in _SHAPE.items():
-        if not shape.fullmatch(value[column]):
-            raise _bad_value(where, column, value[column], meaning)
-    return Case(
-        case_id=value["id"],
-        study_instance_uid=value["tcia_study_instance_uid"],
-        series_instance_uid=value["tcia_series_instance_uid"],
-        collection=value["tcia_collection"],
-        patient_id=value["tcia_case_id"],
-        sex=value["gender"],  # type: ignore[arg-type]  # checked against _LEGAL above
-        anatomic_region=value["anatomic_region"],  # type: ignore[arg-type]  # likewise
-        has_breast_implant=value["has_breast_implant"] == "TRUE",
-        orientation=value["orientation_code"],
-        fold=value["split"],  # type: ignore[arg-type]  # likewise
-    )
-
-
-def _row(case: Case) -> Sequence[str]:
-    return (
-        case.case_id,
-        case.study_instance_uid,
-        case.series_instance_uid,
-        case.collection,
-        case.patient_id,
-        case.sex,
-        case.anatomic_region,
-        str(case.has_breast_implant).upper(),
-        case.orientation,
-        case.fold,
-    )
-
-
-def _bad_value(where: str, column: str, value: str, expected: str) -> TableError:
-    return TableError(
-        where, f"{column} = {value!r}", expected, "Correct the row, or fetch the case table again."
-    )
-
-
-def _refuse_duplicates(cases: Sequence[Case], path: Path) -> None:
-    seen: set[str] = set()
-    for case in cases:
-        if case.case_id in seen:
-            raise TableError(
-                path, f"{case.case_id} twice", "one row per case", "Delete the extra row."
-            )
-        seen.add(case.case_id)
+    values: dict[str, Any] = {column: (row[column] or "").strip() for column in COLUMNS}
+    for column, (pattern, expected) in _LEGAL.items():
+        if not re.fullmatch(pattern, values[column]):
+            raise TableError(where, f"{column} = {values[column]!r}", expected)
+    values["has_breast_implant"] = values["has_breast_implant"] == "TRUE"
+    return Case(**{_ATTRIBUTES[column]: value for column, value in values.items()})

@@ -1,3 +1,1 @@
 """``load_dataset("saros")``: the ``datasets`` builder, its rows and fast views on them."""
-
-__all__: list[str] = []

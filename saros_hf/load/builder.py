@@ -1,37 +1,43 @@
-"""The `datasets` builder behind ``load_dataset("saros")``.
+"""The ``datasets`` builder behind ``load_dataset("saros")``.
 
-`datasets` runs no loading scripts since 4.0; a builder inside a package is what takes their place.
+``datasets`` 4.0 dropped loading scripts; a builder inside a package replaces them.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import datasets
 
 from ..cases.files import CaseFiles, case_folders
 from ..errors import UsageError
 from ..nifti import read_grid
-from .case_rows import CASE_FEATURES, MASK_FEATURES, VOLUME_FEATURES, Kept, mask_row, volume_row
 from .config import SarosConfig
-from .slice_rows import slice_features, slice_rows
+from .rows import (
+    CASE_FEATURES,
+    MASK_FEATURES,
+    VOLUME_FEATURES,
+    Kept,
+    mask_row,
+    slice_features,
+    slice_rows,
+    volume_row,
+)
 from .zipped_masks import PackedCase, find_masks
 
 if TYPE_CHECKING:
     from .stream import ArchivedCase
 
 _EMBEDDED_ROWS_PER_BATCH = 2
-"""A CT of a whole body is a file of 50 MB, and a batch is held several times while it is written."""
+"""A whole-body CT is a file of 50 MB, and ``datasets`` holds several copies of a batch."""
 
 AnyCase: TypeAlias = "CaseFiles | PackedCase | ArchivedCase"
-Row: TypeAlias = dict[str, Any]
-_Found = TypeVar("_Found", bound=AnyCase)
 
 
 class Saros(datasets.GeneratorBasedBuilder):
-    """Rows of SAROS from a folder of NIfTI files, or streamed from the archive.
+    """Builder of SAROS rows from a folder of NIfTI files, or streamed from the archive.
 
-    Every case is a shard of its own: that is what workers, nodes and ``num_proc`` share out.
+    Every case is one shard; workers, nodes and ``num_proc`` split the work by shards.
     """
 
     BUILDER_CONFIG_CLASS = SarosConfig
@@ -42,13 +48,13 @@ class Saros(datasets.GeneratorBasedBuilder):
     )
     DEFAULT_CONFIG_NAME = "volumes"
     DEFAULT_WRITER_BATCH_SIZE = 16
-    """A row holds megabytes; the library's 1000 rows a batch overflow Arrow's offsets."""
+    """A row takes megabytes; the library's 1000 rows per batch overflow Arrow's offsets."""
 
     def _info(self) -> datasets.DatasetInfo:
         columns = {
             "volumes": VOLUME_FEATURES,
             "masks": MASK_FEATURES,
-            "slices": slice_features(None, self.config.slice_options()),
+            "slices": self._slice_features(None),
         }[self.config.name]
         return datasets.DatasetInfo(
             description="SAROS: sparsely annotated regions and organs in 900 CTs.",
@@ -61,84 +67,81 @@ class Saros(datasets.GeneratorBasedBuilder):
     def _split_generators(
         self, dl_manager: datasets.DownloadManager | datasets.StreamingDownloadManager
     ) -> list[datasets.SplitGenerator]:
-        config = self.config
-        if config.embed:
+        if self.config.embed:
             self._writer_batch_size = _EMBEDDED_ROWS_PER_BATCH
-        if dl_manager.is_streaming and config.folder() is None:
-            cases = _archived_cases(config)
-        else:
-            cases = _cases_in_folder(config)
-        if config.name == "slices":
-            self.info.features = datasets.Features(
-                CASE_FEATURES | slice_features(_shared_shape(cases), config.slice_options())
-            )
-        groups: dict[str, list[AnyCase]] = {name: [] for name in config.split_names()}
+        cases = _wanted_cases(self.config, streaming=dl_manager.is_streaming)
+        if self.config.name == "slices":
+            columns = self._slice_features(_shared_shape(cases))
+            self.info.features = datasets.Features(CASE_FEATURES | columns)
+        splits: dict[str, list[AnyCase]] = {name: [] for name in self.config.split_names()}
         for one in cases:
-            groups[config.split_name(one.case)].append(one)
+            splits[self.config.split_name(one.case)].append(one)
         return [
             datasets.SplitGenerator(name=name, gen_kwargs={"cases": members})
-            for name, members in groups.items()
+            for name, members in splits.items()
             if members
         ]
 
     def _generate_examples(
         self, cases: list[AnyCase]
-    ) -> Iterator[tuple[str | tuple[str, int], Row]]:
+    ) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
         for one in cases:
-            kept: Kept = "voxels" if self.config.embed else "path" if one.stays else "file"
-            with one.open() as files:
+            permanent = isinstance(one, CaseFiles)
+            kept: Kept = "voxels" if self.config.embed else "path" if permanent else "file"
+            with nullcontext(one) if isinstance(one, CaseFiles) else one.open() as files:
                 for row in self._rows(files, kept):
-                    key = row["case_id"], row.get("slice_index", 0)
-                    yield key, row
+                    yield (row["case_id"], row.get("slice_index", 0)), row
 
-    def _rows(self, files: CaseFiles, kept: Kept) -> Iterator[Row]:
-        if self.config.name == "volumes":
+    def _rows(self, files: CaseFiles, kept: Kept) -> Iterator[dict[str, Any]]:
+        config = self.config
+        if config.name == "volumes":
             yield volume_row(files, kept)
-        elif self.config.name == "masks":
+        elif config.name == "masks":
             yield mask_row(files, kept)
         else:
-            yield from slice_rows(files, self.config.slice_options())
+            yield from slice_rows(
+                files,
+                context=config.context,
+                unannotated=config.unannotated,
+                compress=config.compress,
+            )
+
+    def _slice_features(self, shape: tuple[int, ...] | None) -> dict[str, Any]:
+        return slice_features(shape, context=self.config.context, compress=self.config.compress)
 
 
-def _cases_in_folder(config: SarosConfig) -> Sequence[AnyCase]:
-    folder = config.require_folder()
-    if config.name == "masks":
-        return _filtered(find_masks(folder), config, f"{folder}")
-    wanted = _filtered(case_folders(folder), config, f"{folder}")
-    for files in wanted:
-        files.require()
-    return wanted
+def _wanted_cases(config: SarosConfig, *, streaming: bool) -> list[AnyCase]:
+    """Return the cases that pass all filters.
 
+    Raises:
+        SarosError: There is no case, or one in a folder lacks a file.
+    """
+    found: Sequence[AnyCase]
+    if streaming and config.folder() is None:
+        # Imported only here because it needs SimpleITK.
+        from .stream import archived_cases
 
-def _archived_cases(config: SarosConfig) -> Sequence[AnyCase]:
-    # Here, as it brings SimpleITK, which a folder of NIfTI files does not need.
-    from .stream import ArchiveStream
-
-    stream = ArchiveStream(
-        source=config.source or "idc",
-        table=config.table,
-        masks=config.masks,
-        index=None if config.index is None else Path(config.index),
-        endpoint=config.endpoint,
-    )
-    return _filtered(stream.cases(), config, "the archive")
-
-
-def _filtered(found: Sequence[_Found], config: SarosConfig, where: str) -> Sequence[_Found]:
-    config.refuse_unknown_names([one.case for one in found])
-    wanted = [one for one in found if config.wants(one.case)]
-    if not wanted:
-        raise UsageError(
-            where,
-            "no case that passes cases=, collections=, licenses= and anatomic_region=",
-            "at least one",
-            "Leave one of them out.",
+        where = "the archive"
+        found = archived_cases(
+            config.source or "idc", config.table, config.masks, config.index, config.endpoint
         )
+    else:
+        folder = config.require_folder()
+        where = str(folder)
+        found = find_masks(folder) if config.name == "masks" else case_folders(folder)
+    chosen = config.chosen_ids([one.case for one in found])
+    wanted = [one for one in found if one.case.case_id in chosen]
+    if not wanted:
+        filters = "cases=, collections=, licenses= and anatomic_region="
+        raise UsageError(where, f"no case that passes {filters}", "at least one")
+    for one in wanted:
+        if isinstance(one, CaseFiles) and config.name != "masks":
+            one.require()
     return wanted
 
 
 def _shared_shape(cases: Sequence[AnyCase]) -> tuple[int, ...] | None:
-    """Return the in-plane size if all cases have one, ``None`` if not, or if nobody knows yet."""
+    """Return the in-plane size that all cases share, ``None`` if they differ or it is unknown."""
     shapes = set()
     for one in cases:
         if not isinstance(one, CaseFiles):

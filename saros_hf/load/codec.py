@@ -1,4 +1,4 @@
-"""Slices in a tenth to a half of their size, unpacked in a tenth of a millisecond."""
+"""Slices compressed by Blosc2 to a tenth to a half of their size, unpacked in about 0.1 ms."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ _DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype(np.uint8), 2: np.dtype(np.int16
 def pack(array: NDArray[Any]) -> bytes:
     """Return int16 Hounsfield units or uint8 labels compressed by Blosc2.
 
-    LZ4 on shuffled bytes for Hounsfield units; LZ4HC on bytes as they are for labels, which are
-    long runs: three times as fast to unpack, at a third of the size.
+    Hounsfield units use LZ4 with byte shuffling. Labels come in long runs, which LZ4HC without
+    shuffling packs into a third of the size and unpacks three times as fast.
 
     Raises:
         UsageError: Blosc2 is not installed.
@@ -35,7 +35,7 @@ def pack(array: NDArray[Any]) -> bytes:
 
 
 def unpack(packed: bytes | memoryview) -> NDArray[Any]:
-    """Return the array that :func:`pack` was given.
+    """Return the array that :func:`pack` compressed.
 
     Raises:
         UsageError: Blosc2 is not installed.
@@ -44,7 +44,7 @@ def unpack(packed: bytes | memoryview) -> NDArray[Any]:
     shape: list[int] = np.frombuffer(packed, _HEADER, ndim, 2 * _HEADER.itemsize).tolist()
     array: NDArray[Any] = np.empty(tuple(shape), _DTYPES[item_size])
     body = memoryview(packed)[(2 + ndim) * _HEADER.itemsize :]
-    # One thread: training has workers of its own.
+    # One thread, because training already has several workers.
     _blosc2().decompress2(body, dst=array, nthreads=1)
     return array
 
@@ -53,10 +53,6 @@ def _blosc2() -> Any:  # noqa: ANN401 - a module
     try:
         import blosc2
     except ModuleNotFoundError as error:
-        raise UsageError(
-            "compress",
-            "no package blosc2",
-            "it to be installed",
-            'Install it: pip install "saros-hf[train]"',
-        ) from error
+        remedy = 'Install it: pip install "saros-hf[train]"'
+        raise UsageError("compress", "no package blosc2", "it to be installed", remedy) from error
     return blosc2

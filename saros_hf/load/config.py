@@ -1,8 +1,9 @@
-"""Options of ``load_dataset("saros", ...)``, and the name of the cache that they lead to."""
+"""Options of ``load_dataset("saros", ...)`` and the name of the cache they lead to."""
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -17,7 +18,6 @@ from ..cases.table import find_table
 from ..errors import MissingFileError, UsageError
 from ..folds import FOLDS, SPLITS, split_of
 from ..labels import TASKS
-from .slice_rows import SliceOptions
 
 SCHEMA_VERSION = "1.2.1"
 """Raise it whenever rows change: it is part of every cache folder's name."""
@@ -27,14 +27,22 @@ DATA_DIR_VARIABLE = "SAROS_DATA_DIR"
 ConfigName: TypeAlias = Literal["volumes", "slices", "masks"]
 Names: TypeAlias = str | Sequence[str] | None
 
+_FILTERS = {
+    "cases": "case_id",
+    "collections": "collection",
+    "licenses": "license",
+    "anatomic_region": "anatomic_region",
+}
+"""Attribute of :class:`Case` that each filter option selects by."""
+
 
 @dataclass
 class SarosConfig(datasets.BuilderConfig):
     """Options of ``load_dataset("saros", name, ...)``.
 
     Attributes:
-        name: ``volumes``, a row per case, ``slices``, a row per annotated slice, or ``masks``, a
-            row per case without its CT.
+        name: ``volumes`` for a row per case, ``slices`` for a row per annotated slice, or
+            ``masks`` for a row per case without its CT.
         data_dir: Folder of ``case_XXX`` folders with the Segmentation Info CSV; the environment
             variable ``SAROS_DATA_DIR`` if it is ``None``.
         fold: Number 1..5 of the fold that is the validation split.
@@ -43,16 +51,17 @@ class SarosConfig(datasets.BuilderConfig):
         collections: Only CTs of these collections.
         licenses: Only CTs under these licences, e.g. ``CC BY 4.0``.
         anatomic_region: Only CTs of ``abdomen``, ``thorax`` or ``wholebody``.
-        context: Neighbouring slices on each side, as channels of a ``slices`` image.
-        unannotated: Let ``slices`` have a row for the slices nobody annotated, too.
-        compress: Keep the arrays of ``slices`` packed; :class:`saros_hf.SliceViews` unpacks them.
-        embed: Keep grids and voxels themselves in the rows, as NIfTI files written anew; the rows
-            then outlive the folder.
-        source: Archive to stream from instead of a folder.
-        table: Path or URL of another case table for that.
-        masks: Path or URL of another ZIP of label maps for that.
-        index: Another IDC index (.parquet) for that.
-        endpoint: A mirror of the archive.
+        context: Number of neighbouring slices on each side, as channels of a ``slices`` image.
+        unannotated: Whether ``slices`` has rows for slices without annotation too.
+        compress: Whether ``slices`` stores compressed arrays, which
+            :class:`saros_hf.SliceViews` unpacks.
+        embed: Whether rows of ``volumes`` and ``masks`` contain NIfTI files, written anew with
+            grid and voxels only, so that they outlive the folder.
+        source: Archive to stream from instead of a folder, ``idc`` or ``nbia``.
+        table: Path or URL of the case table for streaming from an archive.
+        masks: Path or URL of the ZIP of label maps for streaming from an archive.
+        index: Path of an IDC index (.parquet) for streaming from an archive.
+        endpoint: Mirror of the archive.
     """
 
     version: str | datasets.Version = SCHEMA_VERSION
@@ -75,17 +84,17 @@ class SarosConfig(datasets.BuilderConfig):
     def create_config_id(
         self, config_kwargs: dict[str, Any], custom_features: datasets.Features | None = None
     ) -> str:
-        """Name the cache after what the folder holds now, so that changed data is built anew."""
+        """Name the cache after the options and the folder's content, so that changes rebuild it."""
         # `datasets` sets options on a copy of a named config, so __post_init__ never sees them.
         self._refuse_bad_options()
-        told = {k: v for k, v in config_kwargs.items() if k not in ("data_files", "data_dir")}
+        key = {k: v for k, v in config_kwargs.items() if k not in ("data_files", "data_dir")}
         folder = self.folder()
-        told["contents"] = "archive" if folder is None else _contents_hash(folder, self.name)
-        config_id: str = super().create_config_id(told, custom_features)
+        key["contents"] = "archive" if folder is None else _contents_hash(folder, self.name)
+        config_id: str = super().create_config_id(key, custom_features)
         return config_id
 
     def folder(self) -> Path | None:
-        """Return the folder of cases, ``None`` if there is none to read from."""
+        """Return the folder of cases, ``None`` if none is given or an archive is."""
         given = self.data_dir or os.environ.get(DATA_DIR_VARIABLE)
         if self.source is not None or not given:
             return None
@@ -95,8 +104,8 @@ class SarosConfig(datasets.BuilderConfig):
         """Return the folder of cases.
 
         Raises:
-            MissingFileError: None is given, and how to get one.
-            UsageError: An archive is, which can only be streamed.
+            MissingFileError: No folder is given; the message says how to get one.
+            UsageError: An archive is given, which can only be streamed.
         """
         if self.source is not None:
             raise UsageError(
@@ -116,56 +125,37 @@ class SarosConfig(datasets.BuilderConfig):
             )
         return folder
 
-    def slice_options(self) -> SliceOptions:
-        """Return what ``slices`` keeps of a case."""
-        return SliceOptions(self.context, self.unannotated, self.compress)
-
-    def wants(self, case: Case) -> bool:
-        """Return whether a case passes all filters."""
-        return all(
-            value in chosen
-            for chosen, value in (
-                (_names(self.cases), case.case_id),
-                (_names(self.collections), case.collection),
-                (_names(self.licenses), case.license),
-                (_names(self.anatomic_region), case.anatomic_region),
-            )
-            if chosen is not None
-        )
-
-    def refuse_unknown_names(self, table: Sequence[Case]) -> None:
-        """Raise if a filter names something that the case table does not have.
+    def chosen_ids(self, cases: Sequence[Case]) -> set[str]:
+        """Return the ids of the cases that pass all filters.
 
         Raises:
-            UsageError: Names the filter and some that are there.
+            UsageError: A filter names something that no case has.
         """
-        known: dict[str, list[str]] = {
-            "cases": [case.case_id for case in table],
-            "collections": [case.collection for case in table],
-            "licenses": [str(case.license) for case in table],
-            "anatomic_region": [str(case.anatomic_region) for case in table],
-        }
-        for option, names in known.items():
-            unknown = [one for one in _names(getattr(self, option)) or () if one not in names]
-            if unknown:
-                raise UsageError(
-                    option,
-                    repr(unknown[0]),
-                    f"one of the case table, such as {', '.join(sorted(set(names))[:4])}",
-                )
+        chosen = {case.case_id for case in cases}
+        for option, attribute in _FILTERS.items():
+            names = getattr(self, option)
+            if names is None:
+                continue
+            names = (names,) if isinstance(names, str) else tuple(names)
+            known = {getattr(case, attribute) for case in cases}
+            for name in names:
+                if name not in known:
+                    examples = ", ".join(sorted(known)[:4])
+                    expected = f"one of the case table, such as {examples}"
+                    raise UsageError(option, repr(name), expected)
+            chosen &= {case.case_id for case in cases if getattr(case, attribute) in names}
+        return chosen
 
-    def split_names(self) -> tuple[str, ...]:
-        """Return the names of all splits; `datasets` allows no hyphen in them."""
-        return tuple(name.replace("-", "_") for name in self._groups())
+    def split_names(self) -> list[str]:
+        """Return the names of all splits; ``datasets`` allows no hyphen in them."""
+        names = FOLDS if self.splits == "folds" else SPLITS
+        return [name.replace("-", "_") for name in names]
 
     def split_name(self, case: Case) -> str:
         """Return the split that a case belongs to."""
         if self.splits == "folds":
             return case.fold.replace("-", "_")
         return split_of(case.fold, validation_fold=self.fold)
-
-    def _groups(self) -> Iterator[str]:
-        yield from FOLDS if self.splits == "folds" else SPLITS
 
     def _refuse_bad_options(self) -> None:
         legal = {
@@ -177,37 +167,20 @@ class SarosConfig(datasets.BuilderConfig):
         }
         for option, (is_legal, expected) in legal.items():
             if not is_legal:
-                found = str(getattr(self, option))
-                raise UsageError(option, found, expected)
-
-
-def _names(chosen: Names) -> tuple[str, ...] | None:
-    if chosen is None:
-        return None
-    return (chosen,) if isinstance(chosen, str) else tuple(chosen)
+                raise UsageError(option, str(getattr(self, option)), expected)
 
 
 def _contents_hash(folder: Path, name: str) -> str:
-    """Return a hash of the folder's place, its table, and size and time of what rows are made of.
-
-    Nothing is opened but the table: 900 cases take some hundredths of a second.
-    """
-    files = {f"{task}.nii.gz" for task in TASKS} | ({IMAGE_NAME} if name != "masks" else set())
+    """Return a hash of the folder's path, its table, and size and time of the files rows use."""
     digest = hashlib.sha256(find_table(folder).read_bytes())
     digest.update(str(folder).encode())
-    with os.scandir(folder) as entries:
-        cases = sorted(
-            entry.name for entry in entries if entry.name.startswith("case_") and entry.is_dir()
-        )
-    for case_id in cases:
-        with os.scandir(folder / case_id) as entries:
-            present = sorted((entry.name, entry) for entry in entries if entry.name in files)
-        for file_name, entry in present:
-            status = entry.stat()
-            told = f"{case_id}/{file_name} {status.st_size} {status.st_mtime_ns}\n"
-            digest.update(told.encode())
-    packed = folder / MASKS.name
-    if name == "masks" and packed.is_file():
-        status = packed.stat()
-        digest.update(f"{packed.name} {status.st_size} {status.st_mtime_ns}".encode())
+    files = [f"{task}.nii.gz" for task in TASKS] + ([] if name == "masks" else [IMAGE_NAME])
+    paths = [case / file for case in sorted(folder.glob("case_*")) for file in sorted(files)]
+    if name == "masks":
+        paths.append(folder / MASKS.name)
+    for path in paths:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            status = path.stat()
+            place = path.relative_to(folder).as_posix()
+            digest.update(f"{place} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The two doors to the dataset: by name through `datasets`, and directly."""
+"""Load SAROS by name through ``datasets``, or directly."""
 
 import functools
 from pathlib import Path
@@ -12,19 +12,21 @@ from ..errors import UsageError, saros_cause
 from .builder import Saros
 from .config import SCHEMA_VERSION, ConfigName
 
+__all__ = ["load_dataset", "register"]
+
 _HASH = f"saros-{SCHEMA_VERSION}"
-_MODULE = "saros_hf.load.builder"
+_MODULE = Saros.__module__
 
 
 def register() -> None:
-    """Teach ``datasets.load_dataset`` the name ``saros``.
+    """Register the name ``saros`` with ``datasets.load_dataset``.
 
-    `datasets` has no entry point for builders; its table of packaged modules is what it looks at
-    first. An existing entry is left alone.
+    ``datasets`` has no entry point for builders, but looks a name up in its table of packaged
+    modules first. An existing entry is left alone.
 
-    For a packaged module it would list every file below ``data_dir``, or below the current folder
-    if there is none, at every load: seconds for 900 cases, and what it finds is not what decides
-    here whether a cache is fresh. So for this one name the listing is left out.
+    For a packaged module ``datasets`` lists every file below ``data_dir``, or below the current
+    folder, at every load. That takes seconds for 900 cases, and this builder names its cache after
+    the folder's content itself, so the listing is skipped for ``saros``.
     """
     table = packaged_modules._PACKAGED_DATASETS_MODULES
     table.setdefault("saros", (_MODULE, _HASH))
@@ -52,24 +54,37 @@ def load_dataset(
     streaming: bool = False,
     num_proc: int | None = None,
     **options: Any,  # noqa: ANN401 - fields of SarosConfig
-) -> Any:  # noqa: ANN401 - as datasets.load_dataset returns, one of four types
-    """Load SAROS as ``datasets.load_dataset("saros", name, ...)`` does, without global state.
+) -> Any:  # noqa: ANN401 - one of four types, as from datasets.load_dataset
+    """Load SAROS as ``datasets.load_dataset("saros", name, ...)`` does, without a registered name.
 
     Args:
         name: ``volumes``, ``slices`` or ``masks``, see :class:`saros_hf.load.config.SarosConfig`.
-        data_dir: Folder of ``case_XXX`` folders with the Segmentation Info CSV; ``None`` for
-            that in the environment variable ``SAROS_DATA_DIR``.
-        split: ``train``, ``validation``, ``test``, also ``train[:10%]``; all if ``None``.
+        data_dir: Folder of ``case_XXX`` folders with the Segmentation Info CSV; the environment
+            variable ``SAROS_DATA_DIR`` if it is ``None``.
+        split: ``train``, ``validation``, ``test``, or a part such as ``train[:10%]``; ``None``
+            loads all splits.
         streaming: Read lazily instead of building a cache; without a folder, from the archive.
-        num_proc: Processes that build the cache.
+        num_proc: Number of processes that build the cache.
         **options: ``fold``, ``splits``, ``cases``, ``collections``, ``licenses``,
-            ``anatomic_region``, ``context``, ``embed``, ``source``, ``cache_dir``, ...
+            ``anatomic_region``, ``context``, ``unannotated``, ``compress``, ``embed``,
+            ``source``, ``cache_dir``, ...
 
     Returns:
-        A ``Dataset``, or a ``DatasetDict`` without ``split``; their iterable twins if streaming.
+        A ``Dataset`` for one split, else a ``DatasetDict``; iterable ones if ``streaming``.
 
     Raises:
-        SarosError: Something in the folder is wrong; the message names the case and file.
+        SarosError: A file or option is wrong; the message names it.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from saros_hf.phantom.write_cohort import simulate
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     table = simulate(Path(name), cases=1, seed=0, size=64, jobs=1)
+        ...     rows = load_dataset("slices", data_dir=name, split="train", streaming=True)
+        ...     row = next(iter(rows.with_format("numpy")))
+        >>> row["case_id"], row["image"].shape
+        ('case_000', (1, 64, 64))
     """
     if streaming and num_proc is not None:
         raise UsageError(
@@ -94,5 +109,5 @@ def load_dataset(
         cause = saros_cause(error)
         if cause is None or cause is error:
             raise
-        # `datasets` wraps what a builder raises; the user needs the line inside.
+        # `datasets` wraps what a builder raises; the user needs the error inside.
         raise cause from error

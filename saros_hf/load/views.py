@@ -1,4 +1,4 @@
-"""Annotated slices as views on the Arrow file that `datasets` keeps, without a copy."""
+"""Annotated slices as numpy views on the Arrow file of a ``datasets`` cache, without copies."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -11,18 +11,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .codec import unpack
-from .slice_picture import overlay_png
+from .slice_picture import slice_png
 
 
 @dataclass(frozen=True, eq=False)
 class SliceView:
-    """One annotated axial slice in RAS+; its arrays are read-only views on the cache file.
+    """One axial slice in RAS+; its arrays are read-only views on the cache file.
 
     Attributes:
-        image: int16 Hounsfield units (C, I, J), the slice in the middle of its neighbours.
-        body_regions: uint8 labels (I, J).
-        body_parts: uint8 labels (I, J), all 255 where the case has no map of them.
-        spacing_mm: Along i, j and k.
+        case_id: ``case_XXX``.
+        slice_index: Index k of the slice in the case's NIfTI files.
+        image: int16 Hounsfield units (C, I, J); the middle channel is the slice, the others are
+            its neighbours.
+        body_regions: uint8 labels (I, J), 255 where the slice is not annotated.
+        body_parts: uint8 labels (I, J), all 255 if the case has no body parts map.
+        spacing_mm: Voxel spacing along i, j and k.
     """
 
     case_id: str
@@ -33,9 +36,9 @@ class SliceView:
     spacing_mm: tuple[float, float, float]
 
     def _repr_png_(self) -> bytes:
-        """Show CT and both label maps side by side in a notebook."""
+        """Return the picture that a notebook shows: the CT, then the CT under each label map."""
         middle = self.image[len(self.image) // 2]
-        return overlay_png(
+        return slice_png(
             middle,
             {"body-regions": self.body_regions, "body-parts": self.body_parts},
             spacing_mm=self.spacing_mm[:2],
@@ -43,50 +46,43 @@ class SliceView:
 
 
 class SliceViews:
-    """The rows of a ``slices`` dataset at the speed of memory.
+    """Sequence of :class:`SliceView`, one for each row of a ``slices`` dataset.
 
-    ``datasets`` maps its Arrow file into memory, so that opening costs no memory per slice and
-    worker processes share the pages. ``dataset[i]`` makes new arrays instead, of int64 unless
-    told otherwise.
+    ``datasets`` maps its Arrow file into memory, so views take no memory per slice and worker
+    processes share the pages. ``dataset[i]`` copies each array instead, by default to int64.
 
     Args:
-        dataset: A split of ``load_dataset("saros", "slices")``, also a selection of its rows.
+        dataset: A split of ``load_dataset("saros", "slices")`` or a selection of its rows.
+
+    Example:
+        ::
+
+            views = SliceViews(saros_hf.load_dataset("slices", data_dir="DIR", split="train"))
+            views[0].image  # int16 (1, I, J)
     """
 
     def __init__(self, dataset: datasets.Dataset) -> None:
         table = small_columns(dataset, ["case_id", "slice_index", "spacing_mm"])
-        self._case_ids: list[str] = table["case_id"].to_pylist()
-        self._slice_indices: list[int] = table["slice_index"].to_pylist()
-        self._spacings: list[tuple[float, float, float]] = [
-            (i, j, k) for i, j, k in table["spacing_mm"].to_pylist()
-        ]
-        self._images = ColumnViews(dataset, "image")
-        self._regions = ColumnViews(dataset, "body_regions")
-        self._parts = ColumnViews(dataset, "body_parts")
+        self._rows: list[dict[str, Any]] = table.to_pylist()
+        names = ("image", "body_regions", "body_parts")
+        self._arrays = {name: ColumnViews(dataset, name) for name in names}
 
     def __len__(self) -> int:
-        return len(self._case_ids)
+        return len(self._rows)
 
     def __getitem__(self, row: int) -> SliceView:
-        if not -len(self) <= row < len(self):
-            raise IndexError(row)
-        row %= len(self)
-        return SliceView(
-            case_id=self._case_ids[row],
-            slice_index=self._slice_indices[row],
-            image=self._images[row],
-            body_regions=self._regions[row],
-            body_parts=self._parts[row],
-            spacing_mm=self._spacings[row],
-        )
+        row = range(len(self))[row]  # from the end if negative, IndexError beyond it
+        values = self._rows[row] | {name: views[row] for name, views in self._arrays.items()}
+        values["spacing_mm"] = tuple(values["spacing_mm"])
+        return SliceView(**values)
 
 
 class ColumnViews:
-    """Rows of an array column as numpy views on Arrow's value buffer; packed ones are unpacked.
+    """Rows of an array column as numpy views on Arrow's value buffer; compressed ones are unpacked.
 
     Args:
-        dataset: Its rows are taken in their own order, also if it is a selection.
-        column: An array column of ``slices``: of fixed size, of nested lists, or packed.
+        dataset: A ``slices`` dataset or a selection of its rows, whose order is kept.
+        column: An array column: of fixed size, of nested lists, or compressed.
     """
 
     def __init__(self, dataset: datasets.Dataset, column: str) -> None:
@@ -98,7 +94,7 @@ class ColumnViews:
         self._ends = np.cumsum([len(chunk) for chunk in chunks]).tolist()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Go to another process as the name of the file, not as its contents."""
+        """Pickle the name of the file, not its contents."""
         return ColumnViews, self._source
 
     def __getitem__(self, row: int) -> NDArray[Any]:
@@ -109,9 +105,9 @@ class ColumnViews:
 
 
 def small_columns(dataset: datasets.Dataset, names: Sequence[str]) -> pa.Table:
-    """Return columns in the dataset's own order, whatever that of the file; copied if it differs.
+    """Return some columns in the order of the dataset's rows.
 
-    ``flatten_indices`` would write all columns anew, pixels included.
+    Unlike ``flatten_indices`` this does not rewrite the other columns, pixels included.
     """
     places = _places(dataset)
     table = dataset.data.table.select(names)
@@ -119,14 +115,14 @@ def small_columns(dataset: datasets.Dataset, names: Sequence[str]) -> pa.Table:
 
 
 def _places(dataset: datasets.Dataset) -> pa.Array | None:
-    """Return where each row of a selection lies in the file, ``None`` if all lie in order."""
+    """Return the index in the file of each row of a selection, ``None`` for a whole dataset."""
     if dataset._indices is None:
         return None
     return dataset._indices.column(0).combine_chunks()
 
 
 def _reader(chunk: pa.Array) -> Callable[[int], NDArray[Any]]:
-    """Return what gives row n of a chunk."""
+    """Return a function that returns row n of a chunk."""
     if pa.types.is_binary(chunk.type):
         return lambda row: unpack(memoryview(chunk[row].as_buffer()))
     if isinstance(chunk, pa.ExtensionArray):

@@ -1,4 +1,4 @@
-"""Label maps of cases that have no folder, out of the published ZIP."""
+"""Label maps without their CTs, in case folders or in the published ZIP."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,44 +15,37 @@ from ..errors import MissingFileError
 
 @dataclass(frozen=True)
 class PackedCase:
-    """A case of which only the label maps are there, in a ZIP."""
+    """A case whose label maps are in a ZIP and whose CT is absent."""
 
     case: Case
     archive: MaskArchive
 
-    @property
-    def stays(self) -> bool:
-        """Whether the files are still there after :meth:`open`."""
-        return False
-
     @contextmanager
     def open(self) -> Iterator[CaseFiles]:
-        """Yield the label maps in a folder that is gone afterwards."""
+        """Yield the label maps in a folder that is removed afterwards."""
         with tempfile.TemporaryDirectory(prefix="saros-masks-") as name:
-            folder = Path(name) / self.case.case_id
-            folder.mkdir()
-            self.archive.extract_case(self.case.case_id, folder)
-            yield CaseFiles(self.case, folder)
+            files = CaseFiles(self.case, Path(name) / self.case.case_id)
+            self.archive.extract_case(self.case.case_id, files.folder)
+            yield files
 
 
 def find_masks(folder: Path) -> Sequence[CaseFiles | PackedCase]:
     """Return every case of the table that has label maps, in a folder or in the ZIP.
 
     Raises:
-        MissingFileError: There is no table, or no label map at all.
+        MissingFileError: There is no case table or no label map.
         TableError: The table cannot be read.
         UnreadableFileError: The ZIP is damaged.
     """
     cases = read_case_table(find_table(folder))
-    packed = folder / MASKS.name
-    archive = MaskArchive(packed) if packed.is_file() else None
-    in_archive = frozenset() if archive is None else archive.case_ids
+    archive = MaskArchive(folder / MASKS.name)
+    in_archive = archive.case_ids if (folder / MASKS.name).is_file() else frozenset()
     found: list[CaseFiles | PackedCase] = []
     for case in cases:
         files = CaseFiles(case, folder / case.case_id)
         if files.mask("body-regions").is_file():
             found.append(files)
-        elif archive is not None and case.case_id in in_archive:
+        elif case.case_id in in_archive:
             found.append(PackedCase(case, archive))
     if not found:
         raise MissingFileError(

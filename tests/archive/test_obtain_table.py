@@ -46,7 +46,7 @@ def test_page_in_place_of_the_table(site: Site) -> None:
     with pytest.raises(TableError, match=rf"{TABLE_PATH}: found no case, expected one row"):
         site.obtain_table()
     with pytest.raises(
-        TableError, match=rf"{TABLE_PATH}: found no text of comma-separated values \(field larger"
+        TableError, match=rf"{TABLE_PATH}: found a file that is not CSV text \(field larger"
     ):
         site.obtain_table()
     assert site.names() == []

@@ -25,19 +25,19 @@ def with_origin(affine: NDArray[np.float64], z: float) -> NDArray[np.float64]:
     return moved
 
 
-def test_equal_grids_share_the_label_maps_affine_to_the_last_bit() -> None:
+def test_equal_grids_share_the_affine_of_the_label_map() -> None:
     nearly = with_origin(LPS, 75.000001)
     assert shared_affine(volume(LPS), volume(nearly)) is nearly
 
 
-def test_other_grids_share_nothing() -> None:
+def test_different_grids_share_no_affine() -> None:
     assert shared_affine(volume(LPS), volume(with_origin(LPS, 80))) is None
     short = Volume(np.zeros((3, 4, 5), np.uint8), LPS)
     assert shared_affine(volume(LPS), short) is None
     assert shared_affine(volume(LPI), volume(LPS)) is None
 
 
-def test_wrong_sign_along_k_takes_the_cts_affine() -> None:
+def test_label_map_with_wrong_sign_along_k_gets_the_affine_of_the_ct() -> None:
     ct = volume(LPI)
     wrong = with_origin(LPS, 100)
     assert shared_affine(ct, volume(wrong)) is ct.affine
@@ -45,7 +45,7 @@ def test_wrong_sign_along_k_takes_the_cts_affine() -> None:
     assert shared_affine(volume(LPS), volume(wrong)) is None
 
 
-def test_map_known_to_run_top_down_never_pairs_with_a_ct_that_runs_up() -> None:
+def test_top_down_label_map_pairs_only_with_a_top_down_ct() -> None:
     ct = volume(LPI)
     assert shared_affine(ct, volume(LPS), top_down=True) is ct.affine
     assert shared_affine(ct, volume(with_origin(LPS, 100)), top_down=True) is ct.affine
@@ -53,12 +53,12 @@ def test_map_known_to_run_top_down_never_pairs_with_a_ct_that_runs_up() -> None:
     assert shared_affine(ct, volume(with_origin(LPS, 90)), top_down=True) is None
 
 
-def test_pair_names_the_label_map_and_both_grids() -> None:
+def test_mismatch_names_the_label_map_and_both_grids() -> None:
     path = Path("case_001/body-regions.nii.gz")
     assert pair(volume(LPS), volume(LPS), path, series_uid="1.2") is not None
     with pytest.raises(GridMismatchError, match=r"^case_001/body-regions\.nii\.gz: found shape .*"):
         pair(volume(LPI), volume(LPS), path, series_uid="1.2")
     ct = volume(LPI)
     assert pair(ct, volume(LPS), path, series_uid=TOP_DOWN_UID) is ct.affine
-    # Once the label map has the CT's affine, both say the same.
+    # A label map that was rewritten with the CT's affine pairs too.
     np.testing.assert_array_equal(pair(ct, volume(LPI), path, series_uid=TOP_DOWN_UID), LPI)

@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,14 @@ def table(folder: Path) -> Path:
     return path
 
 
-def test_rows_read_back_as_written(tmp_path: Path) -> None:
+def test_written_table_is_read_back(tmp_path: Path) -> None:
     cases = read_case_table(table(tmp_path))
     assert cases == (case("case_000"), case("case_001", "test", orientation="LAI"))
     assert table(tmp_path).read_text().splitlines()[0] == ",".join(COLUMNS)
     assert find_table(tmp_path).name == TABLE_NAME
 
 
-def test_the_other_header_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+def test_other_header_and_byte_order_mark_are_accepted(tmp_path: Path) -> None:
     path = table(tmp_path)
     text = path.read_text().replace("tcia_collection", "Collection")
     path.write_text("\ufeff" + text)
@@ -41,7 +42,7 @@ def test_the_other_header_and_a_byte_order_mark_are_read(tmp_path: Path) -> None
         ("gender,", "sex,", "found no column gender, expected the columns id,"),
     ],
 )
-def test_a_bad_row_is_named_by_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_bad_row_is_named_by_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
     path = table(tmp_path)
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(TableError) as caught:
@@ -50,14 +51,14 @@ def test_a_bad_row_is_named_by_its_line(tmp_path: Path, old: str, new: str, mess
     assert str(path) in str(caught.value)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_binary_file_is_refused(tmp_path: Path) -> None:
     path = table(tmp_path)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(TableError, match="no text of comma-separated values"):
+    with pytest.raises(TableError, match="a file that is not CSV text"):
         read_case_table(path)
 
 
-def test_one_table_must_be_there(tmp_path: Path) -> None:
+def test_folder_must_hold_exactly_one_table(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="found no such folder"):
         find_table(tmp_path / "absent")
     with pytest.raises(MissingFileError, match="found 0 such files"):
@@ -68,12 +69,9 @@ def test_one_table_must_be_there(tmp_path: Path) -> None:
         find_table(tmp_path)
 
 
-def test_the_reconstructed_table_has_the_licences_of_the_archive(real_data: Path) -> None:
+def test_licences_of_the_reconstructed_table_match_the_archive(real_data: Path) -> None:
     cases = read_case_table(real_data / "archive" / "segmentation-info-reconstructed.csv")
-    counts = {one.license: 0 for one in cases}
-    for one in cases:
-        counts[one.license] += 1
-    assert counts == {
+    assert Counter(one.license for one in cases) == {
         "CC BY 3.0": 593,
         "CC BY 4.0": 57,
         "CC BY-NC 3.0": 76,

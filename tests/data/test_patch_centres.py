@@ -4,8 +4,7 @@ import pytest
 from scipy import stats
 
 from saros_hf.labels import TASKS
-from saros_hf.load.case_rows import CASE_FEATURES
-from saros_hf.load.slice_rows import SliceOptions, slice_features
+from saros_hf.load.rows import CASE_FEATURES, slice_features
 from training.data.patch_centres import CentreDraw
 from training.data.slice_store import SliceStore
 
@@ -47,7 +46,7 @@ def slices() -> datasets.Dataset:
 
     unannotated = np.full((SIZE, SIZE), 255, np.uint8)
     rows = [row(0, RING, unannotated), row(1, BLOCK, PARTS)]
-    features = datasets.Features(CASE_FEATURES | slice_features((SIZE, SIZE), SliceOptions()))
+    features = datasets.Features(CASE_FEATURES | slice_features((SIZE, SIZE)))
     columns = {name: [one.get(name) for one in rows] for name in features}
     return datasets.Dataset.from_dict(columns, features=features)
 

@@ -128,5 +128,5 @@ def test_a_damaged_ct_costs_its_picture_only(
     assert summary["not_scored_without_truth"] == ["case_000"]
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("<figure>") == 1
-    assert f"No picture.</b> {image}: found a file that breaks off" in page
+    assert f"No picture.</b> {image}: found a file that is cut short" in page
     assert "<b>1 case(s) of the split without a label map</b> are not scored: case_000" in page

@@ -1,4 +1,4 @@
-"""Ways to spoil a folder of cases, the error each must raise and what its message says."""
+"""Functions that damage a folder of cases, with the error each must raise and part of its text."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ def remove_image(folder: Path) -> None:
     (folder / "case_001" / "image.nii.gz").unlink()
 
 
-def shift_mask(folder: Path) -> None:
+def crop_mask(folder: Path) -> None:
     path = folder / "case_001" / "body-regions.nii.gz"
     mask = read_mask(path, "body-regions")
     write_volume(path, Volume(mask.array[..., 1:], mask.affine))
@@ -44,15 +44,15 @@ def bad_row(folder: Path) -> None:
     path.write_text(path.read_text().replace("abdomen", "belly", 1))
 
 
-def stranger(folder: Path) -> None:
+def folder_without_row(folder: Path) -> None:
     shutil.copytree(folder / "case_000", folder / "case_777")
 
 
 BAD_FOLDERS = [
     (remove_image, MissingFileError, "case_001/image.nii.gz: found case_001 without image.nii.gz"),
-    (shift_mask, GridMismatchError, "case_001/body-regions.nii.gz: found shape (8, 6, 6)"),
+    (crop_mask, GridMismatchError, "case_001/body-regions.nii.gz: found shape (8, 6, 6)"),
     (unknown_label, UnknownLabelError, "case_001/body-parts.nii.gz: found label 99"),
-    (truncate, UnreadableFileError, "case_001/image.nii.gz: found a file that breaks off"),
+    (truncate, UnreadableFileError, "case_001/image.nii.gz: found a file that is cut short"),
     (bad_row, TableError, "line 2: found anatomic_region = 'belly'"),
-    (stranger, TableError, "case_777: found 1 case folder(s) without a row"),
+    (folder_without_row, TableError, "case_777: found 1 case folder(s) without a row"),
 ]

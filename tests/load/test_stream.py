@@ -1,4 +1,4 @@
-"""Cases straight from the archives, on loopback."""
+"""Cases streamed from archives on loopback."""
 
 import multiprocessing
 import pickle
@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 import saros_hf
 from saros_hf.acquire.download import SourceName
 from saros_hf.errors import TransferError, UsageError
-from saros_hf.load.stream import ArchiveStream
+from saros_hf.load.stream import archived_cases
 
 
 def options(archives: Archives, source: SourceName = "idc") -> dict[str, Any]:
@@ -59,7 +59,7 @@ def test_cases_come_one_at_a_time(archives: Archives, source: SourceName, tempor
     assert list(temporary.iterdir()) == []
 
 
-def test_slices_and_masks_by_name_with_filters(archives: Archives) -> None:
+def test_filters_apply_to_streams_by_name(archives: Archives) -> None:
     given = options(archives)
     slices = datasets.load_dataset("saros", "slices", streaming=True, cases=["case_001"], **given)
     (row,) = slices["validation"].with_format("numpy")
@@ -69,7 +69,7 @@ def test_slices_and_masks_by_name_with_filters(archives: Archives) -> None:
     assert all(uid in one for one in archives.s3.fetched())
 
 
-def test_workers_share_the_cases(archives: Archives) -> None:
+def test_workers_split_the_cases(archives: Archives) -> None:
     rows = saros_hf.load_dataset("slices", streaming=True, split="validation", **options(archives))
     context = multiprocessing.get_context("fork")
     loader = DataLoader(
@@ -78,10 +78,9 @@ def test_workers_share_the_cases(archives: Archives) -> None:
     assert sorted(row["case_id"] for row in loader) == list(CASE_IDS)
 
 
-def test_nothing_stays_behind_whatever_happens(archives: Archives, temporary: Path) -> None:
+def test_no_temporary_files_are_left(archives: Archives, temporary: Path) -> None:
     given = options(archives)
-    stream = ArchiveStream(**{**given, "index": Path(given["index"])})
-    one, other, _ = pickle.loads(pickle.dumps(stream.cases()))
+    one, other, _ = pickle.loads(pickle.dumps(archived_cases(**given)))
     with one.open() as files:
         assert files.image.is_file()
         assert not (files.folder.parent / "dicom").exists()
@@ -99,14 +98,14 @@ def test_nothing_stays_behind_whatever_happens(archives: Archives, temporary: Pa
     assert list(temporary.iterdir()) == []
 
 
-def test_archive_without_streaming_is_refused_with_the_way_out(archives: Archives) -> None:
+def test_archive_without_streaming_is_refused(archives: Archives) -> None:
     with pytest.raises(UsageError, match=r"'idc' without streaming=True.*saros download DIR"):
         saros_hf.load_dataset(**options(archives))
     with pytest.raises(UsageError, match="source: found tcia, expected None, idc or nbia"):
         saros_hf.load_dataset(source="tcia", streaming=True)
 
 
-def test_without_folder_a_stream_comes_from_the_archive(
+def test_streaming_without_a_folder_reads_the_archive(
     archives: Archives, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SAROS_DATA_DIR", raising=False)

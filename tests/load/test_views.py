@@ -17,7 +17,7 @@ def rows(tmp_path: Path) -> datasets.Dataset:
     return saros_hf.load_dataset("slices", data_dir=folder, split="train", cache_dir=str(tmp_path))
 
 
-def test_views_hold_what_rows_hold_without_a_copy(rows: datasets.Dataset) -> None:
+def test_views_equal_the_rows_without_copies(rows: datasets.Dataset) -> None:
     views = SliceViews(rows)
     assert len(views) == 4
     for view, row in zip(views, rows.with_format("numpy"), strict=True):
@@ -32,7 +32,7 @@ def test_views_hold_what_rows_hold_without_a_copy(rows: datasets.Dataset) -> Non
     assert np.shares_memory(views[1].image, SliceViews(rows)[1].image)
 
 
-def test_views_of_a_selection_and_from_the_end(rows: datasets.Dataset) -> None:
+def test_views_of_a_selection_and_negative_indices(rows: datasets.Dataset) -> None:
     views = SliceViews(rows.select([3, 0]))
     assert [(view.case_id, view.slice_index) for view in views] == [
         ("case_001", 5),
@@ -44,7 +44,7 @@ def test_views_of_a_selection_and_from_the_end(rows: datasets.Dataset) -> None:
         views[2]
 
 
-def test_notebook_shows_the_slice_as_radiologists_see_it(rows: datasets.Dataset) -> None:
+def test_notebook_picture_has_the_radiological_orientation(rows: datasets.Dataset) -> None:
     view = SliceViews(rows)[0]
     picture = np.asarray(Image.open(io.BytesIO(view._repr_png_())))
     # Three panels of 8 columns (i) and 6 rows (j): the CT and each of the two label maps.

@@ -14,7 +14,7 @@ from huggingface_hub import DatasetCard
 from saros_hf.cases.licenses import License
 from saros_hf.check.paper_tables import TABLE_1
 from saros_hf.labels import IGNORE_INDEX, TASKS, display_name, labels
-from saros_hf.load.case_rows import CASE_FEATURES, MASK_FEATURES, VOLUME_FEATURES
+from saros_hf.load.rows import CASE_FEATURES, MASK_FEATURES, VOLUME_FEATURES
 from saros_hf.publish.attribution import SOURCE_DOI
 from saros_hf.publish.card_tables import PublishedConfig
 from saros_hf.publish.dataset_card import dataset_card

@@ -1,7 +1,9 @@
-"""Filters, configurations without CTs, and when a cache is built anew."""
+"""Filters, the ``masks`` configuration, and when a cache is rebuilt."""
 
 import os
+import shutil
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,28 +11,25 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
-from helpers.case_folders import case, write_case, write_folder
+from helpers.case_folders import case, write_case
 
-import saros_hf
 from saros_hf.archive.obtain_files import MASKS
 from saros_hf.cases.table import TABLE_NAME, write_case_table
 from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.load.config import SarosConfig
 from saros_hf.nifti import read_mask
 
-
-def load(folder: Path, name: str = "volumes", **options: object) -> Any:  # noqa: ANN401
-    cache = str(folder.parent / "cache")
-    return saros_hf.load_dataset(name, data_dir=folder, cache_dir=cache, **options)
+Load = Callable[..., Any]
 
 
 def case_ids(rows: datasets.DatasetDict) -> list[str]:
     return sorted(case_id for split in rows.values() for case_id in split["case_id"])
 
 
-@pytest.fixture
-def mixed(tmp_path: Path) -> Path:
-    """Four cases: two collections, two regions."""
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four cases of several collections and two anatomic regions. Do not write to it."""
+    folder = tmp_path_factory.mktemp("mixed") / "data"
     cases = (
         case("case_000", "fold-1"),
         replace(case("case_001", "fold-2"), collection="LIDC-IDRI", anatomic_region="thorax"),
@@ -38,9 +37,9 @@ def mixed(tmp_path: Path) -> Path:
         case("case_003", "test"),
     )
     for one in cases:
-        write_case(tmp_path / "data", one.case_id)
-    write_case_table(tmp_path / "data" / TABLE_NAME, cases)
-    return tmp_path / "data"
+        write_case(folder, one.case_id)
+    write_case_table(folder / TABLE_NAME, cases)
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,9 @@ def mixed(tmp_path: Path) -> Path:
     ],
 )
 @pytest.mark.parametrize("name", ["volumes", "slices", "masks"])
-def test_filters(mixed: Path, name: str, options: dict[str, Any], expected: list[str]) -> None:
+def test_filters(
+    mixed: Path, load: Load, name: str, options: dict[str, Any], expected: list[str]
+) -> None:
     rows = load(mixed, name, **options)
     assert sorted(set(case_ids(rows))) == expected
     by_name = datasets.load_dataset("saros", name, data_dir=str(mixed), streaming=True, **options)
@@ -64,13 +65,12 @@ def test_filters(mixed: Path, name: str, options: dict[str, Any], expected: list
     assert sorted(streamed) == expected
 
 
-def test_filters_that_leave_nothing(mixed: Path) -> None:
+def test_filters_that_no_case_passes(mixed: Path, load: Load) -> None:
     with pytest.raises(UsageError, match="found no case that passes cases="):
         load(mixed, cases="case_000", anatomic_region="thorax")
 
 
-def test_masks_need_no_ct(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "data")
+def test_masks_need_no_ct(folder: Path, load: Load) -> None:
     expected = read_mask(folder / "case_000" / "body-regions.nii.gz", "body-regions")
     for image in folder.glob("case_*/image.nii.gz"):
         image.unlink()
@@ -88,53 +88,52 @@ def test_masks_need_no_ct(tmp_path: Path) -> None:
         load(folder, "volumes")
 
 
-def test_masks_come_out_of_the_published_zip(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "data")
+def test_masks_are_read_from_the_published_zip(folder: Path, load: Load) -> None:
     expected = read_mask(folder / "case_002" / "body-parts.nii.gz", "body-parts")
     with zipfile.ZipFile(folder / MASKS.name, "w") as packed:
         for case_id in ("case_000", "case_002"):
-            for path in sorted((folder / case_id).iterdir()):
-                if path.name != "image.nii.gz":
-                    packed.write(path, f"SAROS/{case_id}/{path.name}")
-                path.unlink()
-            (folder / case_id).rmdir()
+            for path in sorted((folder / case_id).glob("body-*")):
+                packed.write(path, f"SAROS/{case_id}/{path.name}")
+            shutil.rmtree(folder / case_id)
     rows = load(folder, "masks")
     assert case_ids(rows) == ["case_000", "case_001", "case_002"]
     found = rows["test"][0]["body_parts"]
     assert np.array_equal(np.asanyarray(found.dataobj), expected.array)
+
+
+def test_folder_without_label_maps_is_refused(tmp_path: Path, load: Load) -> None:
+    write_case_table(tmp_path / TABLE_NAME, [case("case_000")])
     with pytest.raises(MissingFileError, match="no body-regions"):
-        load(write_empty(tmp_path), "masks")
-
-
-def write_empty(tmp_path: Path) -> Path:
-    write_case_table(tmp_path / "none" / TABLE_NAME, [case("case_000")])
-    return tmp_path / "none"
+        load(tmp_path, "masks")
 
 
 def built(rows: datasets.DatasetDict) -> str:
     return str(Path(rows["train"].cache_files[0]["filename"]).parent)
 
 
-def test_changed_data_makes_a_new_build_and_unchanged_none(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "data")
+def test_changed_data_is_built_again_and_unchanged_data_is_not(folder: Path, load: Load) -> None:
     names = ("volumes", "slices", "masks")
+    old_rows = load(folder, split="train")
     first = {name: built(load(folder, name)) for name in names}
     assert {name: built(load(folder, name)) for name in names} == first
-    image = folder / "case_001" / "image.nii.gz"
-    os.utime(image, ns=(1, 1))
+    os.utime(folder / "case_001" / "image.nii.gz", ns=(1, 1))
     second = {name: built(load(folder, name)) for name in names}
     assert second["masks"] == first["masks"]
     assert second["volumes"] != first["volumes"]
     assert second["slices"] != first["slices"]
     (folder / "case_001" / "body-parts.nii.gz").unlink()
     assert built(load(folder, "masks")) != first["masks"]
+    write_case(folder, "case_000", annotated=[2])
+    assert load(folder, split="train")[0]["annotated_slices"] == [2]
+    assert old_rows[0]["annotated_slices"] == [1, 5]
     table = folder / TABLE_NAME
     table.write_text(table.read_text().replace("fold-1", "fold-3"))
     assert "validation" not in load(folder, "masks")
 
 
-def test_no_two_sets_of_options_share_a_cache(mixed: Path) -> None:
-    options: list[dict[str, object]] = [
+@pytest.mark.slow
+def test_no_two_sets_of_options_share_a_cache(mixed: Path, load: Load) -> None:
+    sets: list[dict[str, object]] = [
         {},
         {"fold": 2},
         {"fold": 3},
@@ -145,39 +144,25 @@ def test_no_two_sets_of_options_share_a_cache(mixed: Path) -> None:
         {"licenses": ["CC BY 3.0"]},
         {"anatomic_region": "thorax"},
         {"embed": True},
+        {"name": "slices"},
+        {"name": "slices", "context": 1},
+        {"name": "slices", "context": 2},
     ]
-    places = set()
-    for one in options:
-        rows = load(mixed, **one)
-        first = next(iter(rows.values()))
-        places.add(str(Path(first.cache_files[0]["filename"]).parent))
-    slices = [{}, {"context": 1}, {"context": 2}]
-    for one in slices:
-        places.add(built(load(mixed, "slices", **one)))
-    assert len(places) == len(options) + len(slices)
+    caches = set()
+    for options in sets:
+        first = next(iter(load(mixed, **options).values()))
+        caches.add(Path(first.cache_files[0]["filename"]).parent)
+    assert len(caches) == len(sets)
 
 
-def test_version_is_part_of_the_cache(tmp_path: Path) -> None:
-    version = str(SarosConfig(name="volumes").version)
-    assert f"/{version}/" in built(load(write_folder(tmp_path / "data")))
+def test_version_is_part_of_the_cache(folder: Path, load: Load) -> None:
+    assert f"/{SarosConfig(name='volumes').version}/" in built(load(folder))
 
 
-def test_parallel_build_gives_the_same_rows(mixed: Path, tmp_path: Path) -> None:
-    alone = load(mixed, "slices", splits="folds")
-    options = {"data_dir": mixed, "splits": "folds", "cache_dir": str(tmp_path / "other")}
-    together = saros_hf.load_dataset("slices", num_proc=2, **options)
-    for name, rows in alone.items():
-        key = ["case_id", "slice_index"]
-        other = together[name].sort(key).with_format("numpy")
-        for a, b in zip(rows.sort(key).with_format("numpy"), other, strict=True):
-            assert a["case_id"] == b["case_id"]
-            np.testing.assert_array_equal(a["image"], b["image"])
+def test_split_arithmetic(mixed: Path, load: Load) -> None:
+    def ids(split: str, **options: object) -> list[str]:
+        return load(mixed, split=split, **options)["case_id"][:]
 
-
-def test_split_arithmetic(mixed: Path) -> None:
-    assert load(mixed, split="train+test")["case_id"][:] == ["case_001", "case_002", "case_003"]
-    assert load(mixed, split="train[:50%]")["case_id"][:] == ["case_001"]
-    assert load(mixed, split="fold_1+fold_2[:1]", splits="folds")["case_id"][:] == [
-        "case_000",
-        "case_001",
-    ]
+    assert ids("train+test") == ["case_001", "case_002", "case_003"]
+    assert ids("train[:50%]") == ["case_001"]
+    assert ids("fold_1+fold_2[:1]", splits="folds") == ["case_000", "case_001"]
