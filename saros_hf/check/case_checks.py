@@ -1,4 +1,4 @@
-"""What can be wrong with the files of one case, read whole."""
+"""Check the files of one case: grids, orientation, annotation and Hounsfield units."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,18 +37,18 @@ SLICE_SPACING_MM = 5.0
 SPACING_TOLERANCE_MM = 0.001
 
 LOWEST_HU, HIGHEST_HU = -1024, 30_710
-"""Of a CT on the extended scale: the usual value outside the scanned circle, and metal."""
+"""Range of the extended CT scale: from outside the scanned circle to metal."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a folder of cases that is wrong, or worth knowing.
+    """A problem of a folder of cases, or a note about it.
 
     Attributes:
         where: A case id, the name of a folder, or ``Table 1`` or ``Table 3`` of the paper.
-        check: What was checked.
-        message: What was found, in one line.
-        severity: A ``note`` asks for no action.
+        check: Name of the check.
+        message: Result of the check in one line.
+        severity: ``error``, or ``note`` if no action is needed.
     """
 
     where: str
@@ -59,12 +59,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class CtSummary:
-    """What the checks need of a CT, so that its voxels need not stay in memory.
+    """Grid and value range of a CT, so that its voxels need not stay in memory.
 
     Attributes:
         grid: Shape and affine.
         lowest_hu: Smallest value of all voxels, in Hounsfield units.
-        highest_hu: Largest one.
+        highest_hu: Largest value of all voxels, in Hounsfield units.
     """
 
     grid: Volume
@@ -75,19 +75,18 @@ class CtSummary:
 def check_case(
     case: Case, *, ct: CtSummary | None, regions: Volume | None, parts: Volume | None
 ) -> tuple[Finding, ...]:
-    """Return what is wrong with a case, as far as its readable files tell.
+    """Return the problems of a case, as far as its readable files show them.
 
     Args:
-        case: Its row of the case table.
-        ct: ``None`` if it is missing or unreadable, as for the label maps.
-        regions: The body regions, values 0 to 13 and 255.
-        parts: The body parts, values 0 to 6 and 255.
+        case: Row of the case table.
+        ct: The CT; ``None`` if it is missing or unreadable.
+        regions: The body regions, values 0 to 13 and 255; ``None`` likewise.
+        parts: The body parts, values 0 to 6 and 255; ``None`` likewise.
     """
-    masks = {"body-regions": regions, "body-parts": parts}
-    read = {name: mask for name, mask in masks.items() if mask is not None}
-    grids = read if ct is None else read | {"image": ct.grid}
-    findings = list(_check_grids(case, grids))
-    for name, mask in read.items():
+    named = {"body-regions": regions, "body-parts": parts}
+    masks = {name: mask for name, mask in named.items() if mask is not None}
+    findings = list(_check_grids(case, masks if ct is None else masks | {"image": ct.grid}))
+    for name, mask in masks.items():
         findings += _check_annotation(case.case_id, name, mask.array)
     if regions is not None and parts is not None and regions.shape == parts.shape:
         findings += _check_agreement(case.case_id, regions.array, parts.array)
@@ -99,12 +98,12 @@ def check_case(
 def _check_grids(case: Case, grids: Mapping[str, Volume]) -> Iterator[Finding]:
     broken = [name for name, grid in grids.items() if not _is_invertible(grid.affine)]
     if broken:
-        message = f"the affine of {', '.join(broken)} is no map to the patient"
+        message = f"the affine of {', '.join(broken)} is not invertible"
         yield Finding(case.case_id, "grid", message)
         return
     if not grids:
         return
-    # The image comes last: label maps are to lie on its grid.
+    # The image comes last: it is the reference for the label maps.
     *others, (name, first) = grids.items()
     for other_name, other in others:
         top_down = name == "image" and case.series_instance_uid in TOP_DOWN_SERIES
@@ -116,15 +115,13 @@ def _check_grids(case: Case, grids: Mapping[str, Volume]) -> Iterator[Finding]:
         message = f"{name} has slices {spacing:g} mm apart, expected {SLICE_SPACING_MM:g} mm"
         yield Finding(case.case_id, "slice-spacing", message)
     if first.orientation != case.orientation:
-        yield _other_orientation(case, name, first.orientation)
-
-
-def _other_orientation(case: Case, name: str, found: str) -> Finding:
-    message = f"{name} is {found}, the case table says {case.orientation}"
-    if case.series_instance_uid in TOP_DOWN_SERIES and found[:2] == case.orientation[:2]:
-        message += "; known of this case, whose label maps run from head to foot"
-        return Finding(case.case_id, "orientation", message, severity="note")
-    return Finding(case.case_id, "orientation", message)
+        message = f"{name} is {first.orientation}, the case table says {case.orientation}"
+        top_down = case.series_instance_uid in TOP_DOWN_SERIES
+        if top_down and first.orientation[:2] == case.orientation[:2]:
+            message += "; the label maps of this case are known to run from head to foot"
+            yield Finding(case.case_id, "orientation", message, severity="note")
+        else:
+            yield Finding(case.case_id, "orientation", message)
 
 
 def _is_invertible(affine: NDArray[np.float64]) -> bool:
@@ -146,22 +143,22 @@ def _check_agreement(
     case_id: str, regions: NDArray[np.uint8], parts: NDArray[np.uint8]
 ) -> Iterator[Finding]:
     in_regions, in_parts = annotated_slices(regions), annotated_slices(parts)
-    apart = np.setxor1d(in_regions, in_parts)
-    if apart.size:
+    differing = np.setxor1d(in_regions, in_parts)
+    if differing.size:
         message = (
             f"body-regions are annotated on {in_regions.size} slices, "
-            f"body-parts on {in_parts.size}; on one of them alone: {_indices(apart)}"
+            f"body-parts on {in_parts.size}; only in one of them: {_indices(differing)}"
         )
         yield Finding(case_id, "annotated-slices", message)
-    differing = {
+    voxels = {
         int(k): int(np.count_nonzero((regions[..., k] > 0) != (parts[..., k] > 0)))
         for k in np.intersect1d(in_regions, in_parts)
     }
-    slices = [k for k, voxels in differing.items() if voxels]
+    slices = [k for k, count in voxels.items() if count]
     if slices:
         message = (
-            f"body-regions and body-parts disagree on what is body in "
-            f"{sum(differing.values())} voxels on {len(slices)} slices: {_indices(slices)}"
+            f"the foreground of body-regions and body-parts differs in {sum(voxels.values())} "
+            f"voxels on {len(slices)} slices: {_indices(slices)}"
         )
         yield Finding(case_id, "foreground", message)
 
@@ -175,7 +172,7 @@ def _check_hu(case_id: str, ct: CtSummary) -> Iterator[Finding]:
         yield Finding(case_id, "hu-range", message, severity="note")
 
 
-def _indices(slices: Sequence[int] | NDArray[np.intp], *, most: int = 10) -> str:
-    """Return slice indices in words, cut short after ``most``."""
-    shown = ", ".join(str(k) for k in slices[:most])
-    return f"k = {shown}" + (f", ... ({len(slices)} in all)" if len(slices) > most else "")
+def _indices(slices: Sequence[int] | NDArray[np.intp]) -> str:
+    """Return the first ten slice indices as text."""
+    shown = ", ".join(str(k) for k in slices[:10])
+    return f"k = {shown}" + (f", ... ({len(slices)} in all)" if len(slices) > 10 else "")

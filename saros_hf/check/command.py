@@ -7,7 +7,7 @@ from ..console import Subparsers, say, show
 
 
 def add_verify(commands: Subparsers) -> None:
-    """Add ``saros verify`` and its options."""
+    """Add ``saros verify`` to the command line."""
     verify = commands.add_parser(
         "verify",
         help="check a folder of cases against its table and the paper",

@@ -15,9 +15,14 @@ from .paper_tables import NUM_CASES, TABLE_1, TABLE_3
 
 @dataclass(frozen=True)
 class LabelDifference:
-    """An entry of Table 3 that cannot come from the published label maps.
+    """An entry of Table 3 that the published label maps cannot produce.
 
     Attributes:
+        task: Label map.
+        label: Label of the row.
+        fold: Fold of the column.
+        found: CTs and slices counted.
+        published: CTs and slices in the paper.
         counted: Number of label maps of the fold that were counted.
         published_cases: Number of label maps of the fold that the paper counts.
     """
@@ -45,6 +50,8 @@ class CollectionCount:
     """An entry of Table 1.
 
     Attributes:
+        collection: Collection as the case table names it.
+        anatomic_region: Column of Table 1.
         present: Number of cases that have a folder.
         in_table: Number of rows of the case table.
         published: Number of CTs in the paper.
@@ -57,40 +64,34 @@ class CollectionCount:
     published: int
 
     def __str__(self) -> str:
-        where = f"{self.collection} {self.anatomic_region}"
-        return f"{where}: {self.in_table} in the case table, published {self.published}"
+        count = f"{self.in_table} in the case table, published {self.published}"
+        return f"{self.collection} {self.anatomic_region}: {count}"
 
 
 def compare_with_published(
     found: LabelTable, published: LabelTable = TABLE_3
 ) -> tuple[LabelDifference, ...]:
-    """Return every entry of Table 3 that is not as published.
+    """Return every entry of Table 3 that differs from the published one.
 
-    Where all cases of a fold were counted, CTs and slices must be equal. Where ``m`` of them were
-    not, these can account for at most ``m`` missing CTs; each CT that is missing has at least one
-    slice of the label, and no slice is missing without a CT.
+    If all cases of a fold were counted, CTs and slices must be equal. If ``m`` of them were not,
+    at most ``m`` CTs can be missing; each missing CT has at least one slice of the label, and no
+    slice is missing without a CT.
 
     Args:
-        found: Counted in some or all of the published cases, in their published folds.
-        published: What to compare with.
+        found: Counts of some or all of the published cases, in their published folds.
+        published: Table to compare with.
     """
-    return tuple(
-        LabelDifference(
-            task,
-            label,
-            fold,
-            found=found.cells[task, label, fold],
-            published=expected,
-            counted=found.cases[task, fold],
-            published_cases=published.cases[task, fold],
+    differences = []
+    for cell, expected in published.cells.items():
+        task, _, fold = cell
+        there, counted, in_all = (
+            found.cells[cell],
+            found.cases[task, fold],
+            published.cases[task, fold],
         )
-        for (task, label, fold), expected in published.cells.items()
-        if not _possible(
-            found.cells[task, label, fold],
-            expected,
-            absent=max(0, published.cases[task, fold] - found.cases[task, fold]),
-        )
-    )
+        if not _possible(there, expected, absent=max(0, in_all - counted)):
+            differences.append(LabelDifference(*cell, there, expected, counted, in_all))
+    return tuple(differences)
 
 
 def _possible(found: Presence, published: Presence, *, absent: int) -> bool:
@@ -102,7 +103,7 @@ def _possible(found: Presence, published: Presence, *, absent: int) -> bool:
 def count_collections(
     cases: Iterable[Case], present: Collection[str] = ()
 ) -> tuple[CollectionCount, ...]:
-    """Return Table 1 of a case table: an entry wherever it or the paper has at least one CT.
+    """Return Table 1 of a case table: an entry for each non-zero cell of it or of the paper.
 
     Args:
         cases: Rows of the case table.
@@ -127,13 +128,13 @@ def count_collections(
 
 
 def why_not_compared(cases: Collection[Case]) -> str:
-    """Return why the paper says nothing of these cases, empty if it does.
+    """Return why the paper's tables do not cover these cases, empty if they do.
 
-    A case table of 900 rows is compared whatever it says, unless its cases are synthetic.
+    A case table of 900 rows is always compared, unless its cases are synthetic.
     """
     collections = {case.collection for case in cases}
     if collections == {PHANTOM_COLLECTION}:
-        return "synthetic phantoms, of which the paper says nothing"
+        return "synthetic phantoms, which are not in the paper"
     foreign = sorted(collections - TABLE_1.keys())
     if foreign and len(cases) != NUM_CASES:
         return f"the paper has no collection {', '.join(foreign)}"

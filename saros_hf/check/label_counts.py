@@ -1,4 +1,4 @@
-"""On how many annotated slices each label occurs: per case, and per fold as in the paper's Table 3."""
+"""Count annotated slices per label: for a case, and per fold as in the paper's Table 3."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,10 +15,10 @@ from ..volume import annotated_slices
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """On how many annotated slices of one label map each label occurs.
+    """Number of annotated slices with each label in one label map.
 
     Attributes:
-        task: Which of the two label maps.
+        task: Label map that was counted.
         slices: One number per label id, background first.
     """
 
@@ -28,11 +28,11 @@ class LabelCounts:
 
 @dataclass(frozen=True)
 class Presence:
-    """How often a label occurs in a group of cases.
+    """Frequency of a label in a group of cases.
 
     Attributes:
-        cts: Number of CTs with at least one annotated slice that shows it.
-        slices: Number of annotated slices that show it.
+        cts: Number of CTs with the label on at least one annotated slice.
+        slices: Number of annotated slices with the label.
     """
 
     cts: int
@@ -43,7 +43,7 @@ class Presence:
 
 
 Cell: TypeAlias = tuple[Task, Label, Fold]
-"""Of Table 3. The task is part of it, because labels of the two maps share their ids."""
+"""A cell of Table 3. The task is part of the key because labels of both maps share their ids."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class LabelTable:
     """Table 3 of a set of cases.
 
     Attributes:
-        cells: An entry for every label and fold, of zeros if it does not occur.
+        cells: Presence for every label and fold, zero where it does not occur.
         cases: Number of label maps counted, for every task and fold.
     """
 
@@ -59,7 +59,7 @@ class LabelTable:
     cases: Mapping[tuple[Task, Fold], int]
 
     def overall(self, task: Task, label: Label) -> Presence:
-        """Return how often a label occurs in all folds together."""
+        """Return the presence of a label in all folds together."""
         return sum((self.cells[task, label, fold] for fold in FOLDS), Presence(0, 0))
 
     def all_cases(self, task: Task) -> int:
@@ -68,14 +68,14 @@ class LabelTable:
 
 
 def count_labels(mask: NDArray[Any], task: Task) -> LabelCounts:
-    """Return on how many annotated slices each label occurs.
+    """Return the number of annotated slices with each label.
 
     Args:
-        mask: Labels of ``task``, and 255, indexed (i, j, k); whole numbers.
-        task: Which of the two label maps it is.
+        mask: Integer labels of ``task`` and 255, indexed (i, j, k).
+        task: Label map that ``mask`` is.
 
     Raises:
-        ValueError: An annotated slice holds a value that is no label of ``task``.
+        ValueError: An annotated slice holds a value that is not a label of ``task``.
     """
     slices = np.zeros(num_classes(task), np.int64)
     for k in annotated_slices(mask):
@@ -84,10 +84,10 @@ def count_labels(mask: NDArray[Any], task: Task) -> LabelCounts:
 
 
 def label_table(cases: Iterable[tuple[Fold, LabelCounts]]) -> LabelTable:
-    """Return in how many CTs and slices of each fold each label occurs.
+    """Return the number of CTs and slices with each label in each fold.
 
     Args:
-        cases: Fold and counts of each label map; a case with both maps gives two.
+        cases: Fold and counts of each label map; a case with both maps has two entries.
     """
     cts: Counter[Cell] = Counter()
     slices: Counter[Cell] = Counter()

@@ -38,9 +38,9 @@ TABLE_1: Mapping[str, tuple[int, int, int]] = {
     "TCGA-STAD": (2, 0, 0),
     "TCGA-UCEC": (0, 0, 1),
 }
-"""CTs of the abdomen, thorax and whole body per collection, which is named as in the case table."""
+"""CTs of the abdomen, thorax and whole body per collection, named as in the case table."""
 
-# Label, then CTs/slices on which it occurs in fold-1 to fold-5, test, and overall.
+# Label, then CTs/slices with it in fold-1 to fold-5, test, and overall.
 _TABLE_3: Mapping[Task, str] = {
     "body-regions": """
 Abdominal Cavity      150/1838 150/1839 150/1802 150/1759 150/1863 150/1855 900/10956
@@ -91,12 +91,12 @@ TABLE_3 = LabelTable(
         (task, fold): _CELLS[task, labels(task)[0], fold].cts for task in TASKS for fold in FOLDS
     },
 )
-"""CTs and annotated slices on which each label occurs; 20,150 slices in all.
+"""CTs and annotated slices with each label; 20,150 slices in all.
 
-Elsewhere the paper's text speaks of 20,157 annotated slices.
+The paper's text gives 20,157 annotated slices elsewhere.
 """
 
 TABLE_3_OVERALL: Mapping[tuple[Task, Label], Presence] = {
     (task, label): row[-1] for task, label, row in _rows()
 }
-"""The column of Table 3 that adds up the folds, as printed."""
+"""The printed column of Table 3 with the sums over the folds."""

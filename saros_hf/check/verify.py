@@ -1,35 +1,44 @@
-"""Check a folder of cases: against its case table, in itself, and against the paper's tables."""
+"""Check a folder of cases: its files, its case table, and the paper's Tables 1 and 3."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
 
 from ..cases.case import Case
 from ..cases.files import CaseFiles
+from ..cases.source import SOURCE_NAME, source_uid
 from ..cases.table import find_table, read_case_table
-from ..errors import UsageError
+from ..errors import MissingFileError, SarosError, UnknownLabelError, UsageError
 from ..files import ASIDE_PREFIX
+from ..labels import TASKS, Task
+from ..nifti import read_image, read_mask
 from ..progress import OnProgress, usable_processors
-from .case_checks import Finding
+from ..volume import Volume
+from .case_checks import CtSummary, Finding, check_case
 from .compare_with_paper import (
     CollectionCount,
     compare_with_published,
     count_collections,
     why_not_compared,
 )
-from .label_counts import LabelCounts, LabelTable, label_table
+from .label_counts import LabelCounts, LabelTable, count_labels, label_table
 from .paper_tables import NUM_CASES
-from .read_case import CheckedCase, read_and_check
 
 MOST_JOBS = 8
-"""Unless told otherwise: each holds the label maps of a case, 200 MB of a whole body."""
+"""Default limit of threads: each holds the label maps of a case, 200 MB of a whole body."""
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
 class CaseCounts:
-    """The label counts of one label map of a case."""
+    """Label counts of one label map of a case."""
 
     case: Case
     labels: LabelCounts
@@ -37,17 +46,17 @@ class CaseCounts:
 
 @dataclass(frozen=True)
 class Report:
-    """What verifying a folder brought to light.
+    """Result of verifying a folder.
 
     Attributes:
         cases_in_table: Number of rows of the case table.
         cases_present: Number of them that have a folder.
         cases_checked: Number of folders whose files were read.
-        without_body_parts: Ids of the checked cases that have no body parts map, which is no error.
-        findings: Those of the cases in table order, then those of the whole folder.
-        counts: Of every label map that could be read, in table order.
+        without_body_parts: Ids of the checked cases without a body parts map, which is no error.
+        findings: Findings of the cases in table order, then those of the whole folder.
+        counts: Counts of every readable label map, in table order.
         collections: Table 1 of the paper for this case table.
-        compared: Whether the paper's tables speak of these cases.
+        compared: Whether the paper's tables cover these cases.
     """
 
     cases_in_table: int
@@ -66,7 +75,7 @@ class Report:
 
     @property
     def label_table(self) -> LabelTable:
-        """Table 3 of the paper for the label maps that could be read."""
+        """Table 3 of the paper for the readable label maps."""
         return _tabulate(self.counts)
 
 
@@ -78,14 +87,14 @@ def verify(
     jobs: int | None = None,
     progress: OnProgress | None = None,
 ) -> Report:
-    """Read every file of every case and compare what is there with what should be.
+    """Read every file of every case and check it against the case table and the paper.
 
-    Cases of the table without a folder are no error: the others are compared as a subset.
+    Rows of the table without a folder are no error: the other cases are compared as a subset.
 
     Args:
         folder: Holds ``case_XXX`` folders and a Segmentation Info CSV.
-        sample: Number of cases to draw, all if ``None`` or if there are no more.
-        seed: Same seed and cases, same draw.
+        sample: Number of cases to draw at random; all if ``None`` or more than there are.
+        seed: Seed of the draw.
         jobs: Number of threads; the default is one per processor, at most 8.
         progress: Called with the number of checked cases and of those to check.
 
@@ -94,24 +103,26 @@ def verify(
         TableError: The case table cannot be read.
         UsageError: ``sample`` or ``jobs`` is less than 1.
     """
-    _refuse_less_than_one("sample", sample)
-    _refuse_less_than_one("jobs", jobs)
+    for option, value in (("sample", sample), ("jobs", jobs)):
+        if value is not None and value < 1:
+            raise UsageError(option, str(value), "at least 1")
     cases = read_case_table(find_table(folder))
     present = [CaseFiles(case, folder / case.case_id) for case in cases]
     present = [files for files in present if files.folder.is_dir()]
-    checked = _check_all(_draw(present, sample, seed), jobs, progress)
-    counts = tuple(CaseCounts(one.files.case, labels) for one in checked for labels in one.counts)
+    drawn = present
+    if sample is not None and sample < len(present):
+        indices = sorted(random.Random(seed).sample(range(len(present)), sample))
+        drawn = [present[index] for index in indices]
+    checked = _check_all(drawn, jobs, progress)
+    counts = tuple(count for _, counts in checked for count in counts)
     collections = count_collections(cases, {files.case.case_id for files in present})
-    of_cases = [finding for one in checked for finding in one.findings]
     return Report(
         cases_in_table=len(cases),
         cases_present=len(present),
         cases_checked=len(checked),
-        without_body_parts=tuple(
-            one.files.case.case_id for one in checked if not one.has_body_parts
-        ),
+        without_body_parts=tuple(one.case.case_id for one in drawn if one.body_parts is None),
         findings=(
-            *of_cases,
+            *(finding for findings, _ in checked for finding in findings),
             *_check_folder(folder, cases),
             *_compare(cases, collections, _tabulate(counts)),
         ),
@@ -121,19 +132,11 @@ def verify(
     )
 
 
-def _draw(present: Sequence[CaseFiles], sample: int | None, seed: int) -> Sequence[CaseFiles]:
-    if sample is None or sample >= len(present):
-        return present
-    drawn = sorted(random.Random(seed).sample(range(len(present)), sample))
-    return [present[index] for index in drawn]
-
-
 def _check_all(
     cases: Sequence[CaseFiles], jobs: int | None, progress: OnProgress | None
-) -> list[CheckedCase]:
-    workers = jobs or min(MOST_JOBS, usable_processors())
-    with ThreadPoolExecutor(workers) as pool:
-        running = [pool.submit(read_and_check, files) for files in cases]
+) -> list[tuple[list[Finding], list[CaseCounts]]]:
+    with ThreadPoolExecutor(jobs or min(MOST_JOBS, usable_processors())) as pool:
+        running = [pool.submit(_check_files, files) for files in cases]
         try:
             for done, future in enumerate(as_completed(running), start=1):
                 future.result()
@@ -142,6 +145,65 @@ def _check_all(
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         return [future.result() for future in running]
+
+
+def _check_files(files: CaseFiles) -> tuple[list[Finding], list[CaseCounts]]:
+    """Read every file of a case to its last byte; an unreadable file is a finding."""
+    case, findings = files.case, list[Finding]()
+    ct = _read(files.image, _summary, case, findings)
+    masks: dict[Task, Volume] = {}
+    for task in TASKS:
+        if task == "body-parts" and files.body_parts is None:
+            continue
+        mask = _read(files.mask(task), partial(read_mask, task=task), case, findings)
+        if mask is not None:
+            masks[task] = mask
+    findings += _check_source(files)
+    findings += check_case(
+        case, ct=ct, regions=masks.get("body-regions"), parts=masks.get("body-parts")
+    )
+    return findings, [CaseCounts(case, count_labels(m.array, task)) for task, m in masks.items()]
+
+
+def _read(
+    path: Path, reader: Callable[[Path], _Read], case: Case, findings: list[Finding]
+) -> _Read | None:
+    """Return the content of a file, or add a finding and return ``None``."""
+    try:
+        return reader(path)
+    except MissingFileError:
+        findings.append(Finding(case.case_id, "missing-file", f"no {path.name}"))
+    except UnknownLabelError as error:
+        findings.append(Finding(case.case_id, "unknown-label", _describe(path, error)))
+    except (SarosError, OSError) as error:
+        findings.append(Finding(case.case_id, "unreadable-file", _describe(path, error)))
+    return None
+
+
+def _summary(path: Path) -> CtSummary:
+    image = read_image(path)
+    grid = Volume(np.broadcast_to(np.int16(0), image.shape), image.affine)
+    return CtSummary(grid, int(image.array.min()), int(image.array.max()))
+
+
+def _describe(path: Path, error: SarosError | OSError) -> str:
+    if isinstance(error, SarosError):
+        return f"{path.name}: found {error.found}, expected {error.expected}"
+    return f"{path.name} cannot be read ({type(error).__name__}: {error})"
+
+
+def _check_source(files: CaseFiles) -> Iterator[Finding]:
+    """Compare the series that the CT was converted from with that of the case table."""
+    expected = files.case.series_instance_uid
+    try:
+        found = source_uid(files.folder)
+    except (SarosError, OSError) as error:
+        message = _describe(files.folder / SOURCE_NAME, error)
+        yield Finding(files.case.case_id, "source", message)
+        return
+    if found not in ("", expected):
+        message = f"CT of series {found}, the case table says {expected}"
+        yield Finding(files.case.case_id, "source", message)
 
 
 def _check_folder(folder: Path, cases: Sequence[Case]) -> Iterator[Finding]:
@@ -153,8 +215,8 @@ def _check_folder(folder: Path, cases: Sequence[Case]) -> Iterator[Finding]:
         if name not in known:
             yield Finding(name, "no-row", "a case folder without a row in the case table")
     for pattern in (f"{ASIDE_PREFIX}*", f"case_*/{ASIDE_PREFIX}*"):
-        for left in sorted(folder.glob(pattern)):
-            name = str(left.relative_to(folder))
+        for leftover in sorted(folder.glob(pattern)):
+            name = str(leftover.relative_to(folder))
             message = "left by an interrupted run, or being written"
             yield Finding(name, "leftover", message, severity="note")
 
@@ -179,8 +241,3 @@ def _compare(
 
 def _tabulate(counts: Sequence[CaseCounts]) -> LabelTable:
     return label_table((one.case.fold, one.labels) for one in counts)
-
-
-def _refuse_less_than_one(option: str, value: int | None) -> None:
-    if value is not None and value < 1:
-        raise UsageError(option, str(value), "at least 1")

@@ -1,4 +1,4 @@
-"""What ``saros verify`` shows of a report: tables, and lines below them."""
+"""Show the report of ``saros verify``: tables, and lines below them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -17,14 +17,14 @@ from .label_counts import Cell, Presence
 from .paper_tables import NUM_CASES, TABLE_3
 from .verify import Report
 
-NAMED = 20
-"""At most so many cases are named in one place."""
+MAX_NAMED = 20
+"""Largest number of cases named in one place."""
 
 _MARK = "!"
 
 
 def tables(report: Report) -> list[Table]:
-    """Return the findings by check, and the paper's Tables 1 and 3 where they apply."""
+    """Return the findings by check, and the paper's Tables 1 and 3 if they cover the cases."""
     shown = [findings_table(report.findings)] if report.findings else []
     if report.compared:
         shown += [collections_table(report.collections), labels_table(report)]
@@ -32,64 +32,65 @@ def tables(report: Report) -> list[Table]:
 
 
 def lines(report: Report) -> list[str]:
-    """Return what was compared with what, and as the last line the outcome."""
+    """Return the extent of the comparison, and as the last line the result."""
     return [*_scope(report), closing_line(report)]
 
 
 def closing_line(report: Report) -> str:
-    """Return the outcome, e.g. ``900 cases checked, 0 errors, 3 notes``."""
+    """Return the result, e.g. ``900 cases checked, 0 errors, 3 notes``."""
     notes = len(report.findings) - report.errors
     checked = _number(report.cases_checked, "case")
     return f"{checked} checked, {_number(report.errors, 'error')}, {_number(notes, 'note')}"
 
 
 def findings_table(findings: Iterable[Finding]) -> Table:
-    """Return findings grouped by check, errors first, the first 20 of each told in full."""
-    table = Table("check", "severity", title="Findings", title_justify="left", box=box.SIMPLE)
+    """Return findings grouped by check, errors first, the first 20 of each in full."""
+    table = _table("Findings")
+    table.add_column("check")
+    table.add_column("severity")
     table.add_column("number", justify="right")
     table.add_column("where and what")
     for (severity, check), group in groupby(sorted(findings, key=_rank), key=_kind):
         members = list(group)
-        told = [f"{one.where}: {one.message}" for one in members[:NAMED]]
-        if len(members) > NAMED:
-            told.append(f"... and {len(members) - NAMED} more")
+        details = [f"{one.where}: {one.message}" for one in members[:MAX_NAMED]]
+        if len(members) > MAX_NAMED:
+            details.append(f"... and {len(members) - MAX_NAMED} more")
         style = "bold red" if severity == "error" else ""
-        table.add_row(check, Text(severity, style), str(len(members)), Text("\n".join(told)))
+        table.add_row(check, Text(severity, style), str(len(members)), Text("\n".join(details)))
     return table
 
 
 def collections_table(entries: Sequence[CollectionCount]) -> Table:
-    """Return Table 1: cases that are there of those in the case table, by collection."""
+    """Return Table 1: cases with a folder and cases in the case table, by collection."""
     published = sum(entry.in_table for entry in entries) == NUM_CASES
-    shown = {
-        (entry.collection, entry.anatomic_region): _collection_cell(entry, marked=published)
-        for entry in entries
-        if published or entry.in_table
-    }
+    cells = {}
+    for entry in entries:
+        if published or entry.in_table:
+            wrong = published and entry.in_table != entry.published
+            text = _marked(f"{entry.present} / {entry.in_table}", wrong=wrong)
+            cells[entry.collection, entry.anatomic_region] = text
+    caption = "with a folder / in the case table"
+    if published:
+        caption += f"; {_MARK} differs from the paper"
+    table = _table("Table 1: CTs", caption)
+    table.add_column("collection")
     regions: tuple[AnatomicRegion, ...] = get_args(AnatomicRegion)
-    table = Table("collection", title="Table 1: CTs", title_justify="left", box=box.SIMPLE)
     for region in regions:
         table.add_column(region, justify="right")
-    table.caption = "with a folder / in the case table"
-    if published:
-        table.caption += f"; {_MARK} published otherwise"
-    table.caption_justify = "left"
-    for collection in dict.fromkeys(collection for collection, _ in shown):
-        table.add_row(
-            Text(collection), *(shown.get((collection, region), "") for region in regions)
-        )
+    for collection in dict.fromkeys(collection for collection, _ in cells):
+        row = (cells.get((collection, region), "") for region in regions)
+        table.add_row(Text(collection), *row)
     return table
 
 
 def labels_table(report: Report) -> Table:
     """Return Table 3: CTs above slices, as found and as published."""
-    title = "Table 3: CTs and slices with each label"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    caption = f"CTs, slices: found / published; {_MARK} impossible for a subset of SAROS"
+    table = _table("Table 3: CTs and slices with each label", caption)
+    table.padding = (0, 1, 0, 0)
     table.add_column("label", overflow="fold")
     for column in (*FOLDS, "overall"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.caption = f"CTs, slices: found / published; {_MARK} cannot be"
-    table.caption_justify = "left"
     found = report.label_table
     wrong = {(one.task, one.label, one.fold) for one in compare_with_published(found)}
     for task in TASKS:
@@ -112,10 +113,10 @@ def _scope(report: Report) -> Iterator[str]:
     )
     without = report.without_body_parts
     if without:
-        more = ", ..." if len(without) > NAMED else ""
+        more = ", ..." if len(without) > MAX_NAMED else ""
         yield (
             f"{_number(len(without), 'case')} without a body parts map, which is no error: "
-            f"{', '.join(without[:NAMED])}{more}."
+            f"{', '.join(without[:MAX_NAMED])}{more}."
         )
     if report.compared:
         for task in TASKS:
@@ -124,18 +125,19 @@ def _scope(report: Report) -> Iterator[str]:
             yield f"Table 3, {task}: {counted} of {published} cases, compared {how}."
 
 
-def _collection_cell(entry: CollectionCount, *, marked: bool) -> Text:
-    text = f"{entry.present} / {entry.in_table}"
-    if marked and entry.in_table != entry.published:
-        return Text(f"{_MARK} {text}", "bold red")
-    return Text(text)
+def _table(title: str, caption: str | None = None) -> Table:
+    return Table(
+        title=title, title_justify="left", box=box.SIMPLE, caption=caption, caption_justify="left"
+    )
 
 
 def _label_cell(found: Presence, published: Presence, *, wrong: bool) -> Text:
     text = f"{found.cts}/{published.cts}\n{found.slices}/{published.slices}"
-    if wrong:
-        return Text(f"{_MARK} {text}", "bold red")
-    return Text(text, "dim" if found == published else "")
+    return _marked(text, wrong=wrong, style="dim" if found == published else "")
+
+
+def _marked(text: str, *, wrong: bool, style: str = "") -> Text:
+    return Text(f"{_MARK} {text}", "bold red") if wrong else Text(text, style)
 
 
 def _rank(finding: Finding) -> tuple[int, int]:
@@ -148,5 +150,5 @@ def _kind(finding: Finding) -> tuple[Severity, Check]:
     return finding.severity, finding.check
 
 
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,12 +1,10 @@
-"""CT series in DICOM files: found, checked, and read onto the 5 mm grid of SAROS.
+"""CT series in DICOM files: find, check, and read them onto the 5 mm grid of SAROS.
 
-Its ``headers`` and ``volume`` are the only modules that import SimpleITK, and so the only ones
-with (z, y, x) arrays and LPS coordinates: what leaves them is indexed (i, j, k) with an RAS
-affine.
+Only ``headers`` and ``volume`` import SimpleITK, and only they know its (z, y, x) arrays and LPS
+coordinates; the volumes they return are indexed (i, j, k) with an RAS affine.
 """
 
-from .groups import DicomContents
-from .headers import find_series
+from .groups import DicomContents, find_series
 from .series import CtSeries
 from .volume import SLICE_SPACING_MM, Stacking, read_series
 

@@ -1,18 +1,28 @@
-"""Find the CT series among files, by their headers alone."""
+"""Read the headers of DICOM files, and the bytes of files that GDCM cannot read."""
 # SimpleITK's wheel claims types but annotates only some functions.
 # mypy: allow-untyped-calls
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import SimpleITK as sitk  # noqa: N813  # its own documentation's name for it
 
-from .groups import DicomContents, group_series, kind_of, kind_of_unreadable, looks_like_dicom
 from .series import Slice
 
-_RECORD = {
+_CT_CLASSES = (
+    "",  # emptied by an anonymiser; the modality decides then
+    "1.2.840.10008.5.1.4.1.1.2",
+    "1.2.840.10008.5.1.4.1.1.2.1",
+    "1.2.840.10008.5.1.4.1.1.2.2",
+)
+_SUFFIXES = (".dcm", ".ima")
+_HEADER_BYTES = 1 << 20
+_SOP_CLASS = re.compile(rb"\x02\x00\x02\x00UI..([0-9.]+)", re.DOTALL)
+# Explicit VR has two letters and a short length, implicit VR a long length.
+_SERIES_UID = re.compile(rb"\x20\x00\x0e\x00(?:UI..|..\x00\x00)([0-9.]+)", re.DOTALL)
+_TAGS = {
     "study_instance_uid": "0020|000d",
     "patient_id": "0010|0020",
     "collection": "0012|0020",
@@ -20,28 +30,13 @@ _RECORD = {
 }
 
 
-def find_series(paths: Iterable[Path]) -> DicomContents:
-    """Sort files into CT series by their headers, whatever their names and folders.
-
-    Localizers, other modalities and files that are no DICOM are left out and counted.
-    """
-    slices: list[Slice] = []
-    broken: list[Path] = []
-    left_out: Counter[str] = Counter()
-    for path in paths:
-        header = _read_header(path) if looks_like_dicom(path) else None
-        kind = kind_of(header) if header else kind_of_unreadable(path)
-        if kind == "CT" and header:
-            slices.append(header)
-        elif kind == "broken":
-            broken.append(path)
-        else:
-            left_out[kind] += 1
-    return group_series(slices, broken, left_out)
-
-
-def _read_header(path: Path) -> Slice | None:
-    """Return what a file says of itself, ``None`` if GDCM cannot read it as an image."""
+def read_header(path: Path) -> Slice | None:
+    """Return the header of a DICOM image, ``None`` for other and for damaged files."""
+    start = _first_bytes(path, 132)
+    # Files without preamble start with a short group 0002 or 0008 element.
+    bare = start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00"
+    if not (bare or _is_marked(path, start)):
+        return None
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.LoadPrivateTagsOff()
@@ -67,8 +62,44 @@ def _read_header(path: Path) -> Slice | None:
         position=_numbers(tag("0020|0032")),
         orientation=_numbers(tag("0020|0037")),
         pixel_type=reader.GetPixelIDValue(),
-        tags={name: tag(key) for name, key in _RECORD.items()},
+        tags={name: tag(key) for name, key in _TAGS.items()},
     )
+
+
+def kind_of(path: Path, header: Slice | None) -> str:
+    """Return ``CT``, ``broken`` for a damaged DICOM file, or the kind of any other file."""
+    if header is None:
+        start = _first_bytes(path, _HEADER_BYTES)
+        if not _is_marked(path, start):
+            return "no DICOM"
+        sop_class = _SOP_CLASS.search(start)
+        damaged = sop_class is None or sop_class[1].decode() in _CT_CLASSES
+        return "broken" if damaged else "DICOM without image"
+    if header.modality != "CT":
+        return header.modality or "image without modality"
+    if "LOCALIZER" in header.image_type:
+        return "localizer"
+    return "CT" if header.sop_class in _CT_CLASSES else "secondary capture"
+
+
+def series_uids_in(path: Path) -> list[str]:
+    """Return the SeriesInstanceUIDs in the bytes of a damaged file, its own among them."""
+    return [uid.decode() for uid in _SERIES_UID.findall(_first_bytes(path, _HEADER_BYTES))]
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Silence ITK; problems are reported by the checks of the series instead."""
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.GlobalWarningDisplayOff()
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+def _is_marked(path: Path, start: bytes) -> bool:
+    return start[128:132] == b"DICM" or path.suffix.lower() in _SUFFIXES
 
 
 def _numbers(text: str) -> tuple[float, ...]:
@@ -78,12 +109,9 @@ def _numbers(text: str) -> tuple[float, ...]:
         return ()
 
 
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """Keep ITK from printing what ``series`` has found or refused already."""
-    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.GlobalWarningDisplayOff()
+def _first_bytes(path: Path, count: int) -> bytes:
     try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError:
+        return b""

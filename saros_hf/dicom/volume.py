@@ -5,7 +5,7 @@
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -14,7 +14,6 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813  # its own documentation's name for it
 from numpy.typing import NDArray
 
-from ..errors import DicomError
 from ..volume import Volume
 from .headers import without_warnings
 from .series import CtSeries, ordered, refuse_incomplete
@@ -22,8 +21,8 @@ from .series import CtSeries, ordered, refuse_incomplete
 SLICE_SPACING_MM = 5.0
 
 Stacking: TypeAlias = Literal["along-normal", "against-normal", "published"]
-"""Which way slices are stacked: k grows along the normal of the image plane, or against it, or
-as SimpleITK's series reader sorts the files, which is how the authors read them."""
+"""Order of the slices: k grows along or against the normal of the image plane, or the slices are
+sorted by SimpleITK's series reader, which the authors used."""
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -50,17 +49,17 @@ def read_series(
 ) -> Volume:
     """Return a series as int16 Hounsfield units.
 
-    Every slice's own rescale slope and intercept are applied; values that are then no whole
-    numbers are rounded, values beyond int16 are cut. Padding far below -1024 HU stays as it is.
+    Every slice's own rescale slope and intercept are applied; fractional values are rounded and
+    values beyond int16 are clipped. Padding far below -1024 HU is kept.
 
     Args:
-        series: As :func:`find_series` found it.
+        series: A series returned by :func:`find_series`.
         spacing_mm: Slice spacing to interpolate to; ``None`` keeps the series' own.
         stacking: ``published`` reads a series whatever its geometry, at the mean distance of its
             slices, as the authors' script does. Only for series that are known to be complete.
 
     Raises:
-        DicomError: The series is no evenly spaced axial volume, or cannot be decoded.
+        DicomError: The series is not an evenly spaced axial volume, or cannot be decoded.
     """
     if stacking == "published":
         files = _published_order(series)
@@ -68,11 +67,10 @@ def read_series(
         files = [str(slice_.path) for slice_ in ordered(series).slices]
     if stacking == "against-normal":
         files.reverse()
-    pixel_type = _common_type({slice_.pixel_type for slice_ in series.slices})
-    grid = _grid_of(files, series)
+    grid = _grid_of(series, files)
     if spacing_mm is None:
-        return _to_volume(grid.place(_read(files, pixel_type, series)))
-    return _to_volume(_resample(files, pixel_type, grid, spacing_mm, series))
+        return _to_volume(grid.place(_read(series, files)))
+    return _to_volume(_resample(series, files, grid, spacing_mm))
 
 
 def _published_order(series: CtSeries) -> list[str]:
@@ -87,40 +85,35 @@ def _published_order(series: CtSeries) -> list[str]:
         return [links[name] for name in sitk.ImageSeriesReader.GetGDCMSeriesFileNames(folder)]
 
 
-def _grid_of(files: Sequence[str], series: CtSeries) -> _Grid:
+def _grid_of(series: CtSeries, files: Sequence[str]) -> _Grid:
     """Return the grid that ITK gives a stack: the mean distance between first and last slice."""
-    ends = _read([files[0], files[-1]], sitk.sitkFloat32, series)
+    ends = _read(series, [files[0], files[-1]])
     columns, rows, _ = ends.GetSize()
     x_mm, y_mm, between_ends_mm = ends.GetSpacing()
-    z_mm = between_ends_mm / (len(files) - 1)
-    return _Grid(
-        (columns, rows, len(files)), (x_mm, y_mm, z_mm), ends.GetOrigin(), ends.GetDirection()
-    )
+    spacing = x_mm, y_mm, between_ends_mm / (len(files) - 1)
+    return _Grid((columns, rows, len(files)), spacing, ends.GetOrigin(), ends.GetDirection())
 
 
-def _resample(
-    files: Sequence[str], pixel_type: int, grid: _Grid, spacing_mm: float, series: CtSeries
-) -> sitk.Image:
+def _resample(series: CtSeries, files: Sequence[str], grid: _Grid, spacing_mm: float) -> sitk.Image:
     """Interpolate along z as the authors did, so that their label maps fit voxel by voxel.
 
-    The first slice keeps its place and ``round(slices * spacing / spacing_mm)`` follow; like
-    theirs, values between two integers are cut towards zero. For input slices of more than
-    5 mm the last output slice can lie more than half an input slice past the last input slice.
-    The authors' voxels are 0 HU there, as if the patient ended in water; ours repeat the last
-    input slice.
+    The first slice keeps its place and ``round(slices * spacing / spacing_mm)`` slices are made;
+    as in the authors' script, values between two integers are truncated towards zero. For input
+    slices of more than 5 mm the last output slice can lie more than half an input slice past the
+    last input slice. The authors' voxels are 0 HU there, as if the patient ended in water; ours
+    repeat the last input slice.
     """
     columns, rows, slices = grid.size
     x_mm, y_mm, z_mm = grid.spacing
     count = round(slices * z_mm / spacing_mm)
     if count < 1:
-        raise DicomError(
-            f"series {series.uid}",
+        raise series.error(
             f"{slices} slices over {slices * z_mm:.3g} mm",
             f"more than {spacing_mm / 2:g} mm, so that a slice of {spacing_mm:g} mm is left",
         )
-    target = _Grid((columns, rows, count), (x_mm, y_mm, spacing_mm), grid.origin, grid.direction)
+    target = replace(grid, size=(columns, rows, count), spacing=(x_mm, y_mm, spacing_mm))
     return sitk.Resample(
-        _read_only(_slices_that_count(grid, target), files, pixel_type, grid, series),
+        _read_only(series, files, _slices_with_weight(grid, target), grid),
         target.size,
         sitk.Transform(),
         sitk.sitkLinear,
@@ -131,10 +124,10 @@ def _resample(
     )
 
 
-def _slices_that_count(grid: _Grid, target: _Grid) -> list[int]:
-    """Return the input slices that linear interpolation onto ``target`` gives any weight.
+def _slices_with_weight(grid: _Grid, target: _Grid) -> list[int]:
+    """Return the input slices with a weight in linear interpolation onto ``target``.
 
-    Of thin slices these are few: at 1 mm two of five at most.
+    At a spacing of 1 mm these are at most two of five.
     """
     here = grid.place(sitk.Image(1, 1, 1, sitk.sitkUInt8))
     there = target.place(sitk.Image(1, 1, 1, sitk.sitkUInt8))
@@ -143,17 +136,17 @@ def _slices_that_count(grid: _Grid, target: _Grid) -> list[int]:
     for k in range(count):
         corners = product((0, columns - 1), (0, rows - 1))
         points = [there.TransformIndexToPhysicalPoint((i, j, k)) for i, j in corners]
-        places = [here.TransformPhysicalPointToContinuousIndex(point)[2] for point in points]
-        needed.update(range(math.floor(min(places)), math.ceil(max(places)) + 1))
+        z = [here.TransformPhysicalPointToContinuousIndex(point)[2] for point in points]
+        needed.update(range(math.floor(min(z)), math.ceil(max(z)) + 1))
     last = grid.size[2] - 1
     return sorted({min(max(k, 0), last) for k in needed})
 
 
 def _read_only(
-    wanted: Sequence[int], files: Sequence[str], pixel_type: int, grid: _Grid, series: CtSeries
+    series: CtSeries, files: Sequence[str], wanted: Sequence[int], grid: _Grid
 ) -> sitk.Image:
     """Return the whole stack with only the ``wanted`` slices decoded, the others 0."""
-    some = _read([files[k] for k in wanted], pixel_type, series)
+    some = _read(series, [files[k] for k in wanted])
     if len(wanted) == len(files):
         return grid.place(some)
     decoded = sitk.GetArrayViewFromImage(some)
@@ -162,18 +155,19 @@ def _read_only(
     return grid.place(sitk.GetImageFromArray(stack))
 
 
-def _read(files: Sequence[str], pixel_type: int, series: CtSeries) -> sitk.Image:
+def _read(series: CtSeries, files: Sequence[str]) -> sitk.Image:
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames(list(files))
-    reader.SetOutputPixelType(pixel_type)
+    reader.SetOutputPixelType(_common_type({slice_.pixel_type for slice_ in series.slices}))
     try:
         with without_warnings():
             image: sitk.Image = reader.Execute()
     except RuntimeError as error:
-        raise DicomError(
-            f"series {series.uid}",
-            f"pixels that cannot be decoded ({_reason(error)})",
+        # The last line of an ITK error holds the reason.
+        reason = " ".join(str(error).strip().splitlines()[-1:]).strip()
+        raise series.error(
+            f"pixels that cannot be decoded ({reason})",
             "whole slices in a transfer syntax that GDCM knows",
             "Fetch the series again.",
         ) from error
@@ -181,7 +175,7 @@ def _read(files: Sequence[str], pixel_type: int, series: CtSeries) -> sitk.Image
 
 
 def _common_type(types: set[int]) -> int:
-    """Return one type for all slices; SimpleITK alone would cut the rest to the first one's."""
+    """Return one type for all slices; SimpleITK would convert to the type of the first slice."""
     if len(types) == 1:
         return types.pop()
     floats = {sitk.sitkFloat32, sitk.sitkFloat64}
@@ -196,9 +190,3 @@ def _to_volume(image: sitk.Image) -> Volume:
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
     return Volume(array, _LPS_TO_RAS @ affine)
-
-
-def _reason(error: RuntimeError) -> str:
-    """Return the last line of an ITK error, which holds what went wrong."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Puts a patient on a scanner's grid: every structure in the order it is painted."""
+"""Paint a patient on a scanner's grid: every structure, in order."""
 
 import numpy as np
 
@@ -6,17 +6,15 @@ from ..labels import BodyPart
 from .abdomen import paint_abdomen
 from .canvas import STANDARD_HEIGHT_MM, Canvas
 from .chest import paint_chest
+from .geometry import Floats, Waves
 from .head import paint_head_skin, paint_neck, paint_skull
 from .limbs import arms_of, paint_arm_bones, paint_arm_skin, paint_femurs, paint_thighs
 from .patient import Patient
-from .pelvis import paint_pelvis
 from .protocol import SLICE_MM, Protocol
-from .ribcage import paint_clavicles, paint_ribcage
 from .shape import CROTCH_Z, Shape
-from .spine import paint_spine
+from .skeleton import paint_clavicles, paint_pelvis, paint_ribcage, paint_spine
 from .tissue import Tissue
 from .trunk import paint_cavity, paint_septa, paint_trunk
-from .waves import Floats, Waves
 
 _BEND_MM = np.float32(3.0)
 
@@ -45,10 +43,11 @@ def paint_body(patient: Patient, shape: Shape, protocol: Protocol, *, size: int)
     paint_spine(canvas)
     _mark_parts(canvas)
     _lay_on_table(canvas, protocol, size)
+    _paint_skin(canvas)
     return canvas
 
 
-def grid_mm(protocol: Protocol, size: int) -> tuple[Floats, Floats]:
+def _grid_mm(protocol: Protocol, size: int) -> tuple[Floats, Floats]:
     """Return scanner x and y of every pixel, each (row, column)."""
     axis = (np.arange(size, dtype=np.float32) - (size - 1) / 2) * (protocol.fov_mm / size)
     x, y = np.meshgrid(axis.astype(np.float32), axis.astype(np.float32))
@@ -56,7 +55,8 @@ def grid_mm(protocol: Protocol, size: int) -> tuple[Floats, Floats]:
 
 
 def _blank(patient: Patient, protocol: Protocol, size: int) -> Canvas:
-    x, y = grid_mm(protocol, size)
+    """Return an empty canvas on the patient's coordinates, bent so that nothing is an ellipse."""
+    x, y = _grid_mm(protocol, size)
     x, y = x - protocol.shift_mm[0], y - protocol.shift_mm[1]
     turn = np.array([[np.cos(protocol.turn), np.sin(protocol.turn)],
                      [-np.sin(protocol.turn), np.cos(protocol.turn)]]) / patient.frame  # fmt: skip
@@ -64,31 +64,28 @@ def _blank(patient: Patient, protocol: Protocol, size: int) -> Canvas:
     flat: tuple[Floats, Floats] = turned[0], turned[1]
     height = protocol.low_mm + SLICE_MM / 2 * (np.arange(2 * protocol.slices + 1) - 1)
     z = (height * STANDARD_HEIGHT_MM / patient.height_mm).astype(np.float32)
-    empty = np.zeros((len(z), size, size), np.uint8)
     rng = patient.rng("warp")
-    bent_x, bent_y = (_bent(axis, flat, z, rng) for axis in flat)
-    return Canvas(flat=flat, x=bent_x, y=bent_y, z=z, tissue=empty, part=empty.copy())
-
-
-def _bent(axis: Floats, flat: tuple[Floats, Floats], z: Floats, rng: np.random.Generator) -> Floats:
-    """Return a coordinate moved smoothly by a few millimetres, so that nothing is an ellipse."""
-    field = Waves.draw(rng, in_plane_mm=70, axial_mm=90, count=12).at(*flat, z)
-    field *= _BEND_MM
-    field += axis
-    return field
+    bent = []
+    for axis in flat:
+        field = Waves.draw(rng, in_plane_mm=70, axial_mm=90, count=12).at(*flat, z)
+        field *= _BEND_MM
+        field += axis
+        bent.append(field)
+    empty = np.zeros((len(z), size, size), np.uint8)
+    return Canvas(flat=flat, x=bent[0], y=bent[1], z=z, tissue=empty, part=empty.copy())
 
 
 def _mark_parts(canvas: Canvas) -> None:
-    legs = canvas.window((-400, -300, 0), (400, 300, CROTCH_Z))
-    unmarked = legs.part == 0
+    """Mark legs and torso where no structure has marked a body part."""
+    legs = canvas.crop((-400, -300, 0), (400, 300, CROTCH_Z))
     side = np.where(legs.x < 0, np.uint8(BodyPart.LEG_RIGHT), np.uint8(BodyPart.LEG_LEFT))
-    np.copyto(legs.part, side, where=unmarked)
+    np.copyto(legs.part, side, where=legs.part == 0)
     canvas.part[canvas.part == 0] = BodyPart.TORSO
 
 
 def _lay_on_table(canvas: Canvas, protocol: Protocol, size: int) -> None:
-    """Flatten the back on a curved table, and cut off what lies outside the scanner's circle."""
-    x, y = grid_mm(protocol, size)
+    """Flatten the back on a curved table, and cut off everything outside the scanner's circle."""
+    x, y = _grid_mm(protocol, size)
     below = y - protocol.table_mm + 0.0005 * x**2
     canvas.tissue[:, below > 0] = Tissue.AIR
     canvas.tissue[:, (below > 0) & (abs(x) < 215)] = Tissue.TABLE_FOAM
@@ -97,10 +94,10 @@ def _lay_on_table(canvas: Canvas, protocol: Protocol, size: int) -> None:
     canvas.tissue[:, shell & (abs(x) < 215)] = Tissue.TABLE_SHELL
     canvas.tissue[:, below > 52 + thick] = Tissue.AIR
     canvas.tissue[:, np.hypot(x, y) > protocol.fov_mm / 2] = Tissue.AIR
-    _paint_skin(canvas)
 
 
 def _paint_skin(canvas: Canvas) -> None:
+    """Turn the outermost in-plane layer of subcutaneous fat into skin."""
     fat = canvas.tissue == Tissue.SUBCUTANEOUS_FAT
     outside = canvas.tissue <= Tissue.TABLE_FOAM
     beside = np.zeros_like(fat)
@@ -108,5 +105,4 @@ def _paint_skin(canvas: Canvas) -> None:
     beside[:, :-1] |= outside[:, 1:]
     beside[:, :, 1:] |= outside[:, :, :-1]
     beside[:, :, :-1] |= outside[:, :, 1:]
-    beside &= fat
-    np.copyto(canvas.tissue, np.uint8(Tissue.SKIN), where=beside)
+    canvas.tissue[beside & fat] = Tissue.SKIN

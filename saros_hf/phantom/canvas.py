@@ -1,28 +1,26 @@
-"""A finely sampled body that anatomy is painted on, deep structures over shallow ones.
+"""A finely sampled body to paint anatomy on, deep structures over shallow ones.
 
-Places are given in standard millimetres: x to the patient's left, y to the back, z from the
-feet of a patient 1750 mm tall. Arrays are (plane, row, column), i.e. (z, y, x), whose transpose
-is the (i, j, k) of an LPS volume in the memory order NIfTI wants.
+Places are in standard millimetres: x to the patient's left, y to the back, z from the feet of a
+patient 1750 mm tall. Arrays are (plane, row, column), i.e. (z, y, x), whose transpose is the
+(i, j, k) of an LPS volume in the memory order NIfTI wants.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .contour import Contour
+from .geometry import Contour, Floats, Point, Waves
 from .tissue import Tissue
-from .waves import Floats, Waves
 
 STANDARD_HEIGHT_MM = 1750.0
-_WARP_MM = 16.0  # widest displacement that windows allow for
-
-Point = tuple[float, float, float]
+_WARP_MM = 16.0  # widest displacement by the warp, added to every crop
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
+class Crop:
     """The part of a canvas in a box: views, so that painting changes the canvas."""
 
     x: Floats
@@ -41,14 +39,16 @@ class Window:
         along = self.y - y
         along /= depth
         along *= along
-        # Clipped, for the level of a rounded square would sink again far outside.
+        # Clipped, because the level of a rounded square would sink again far outside.
         product: Floats = np.minimum(across, np.float32(1)) * along
         product *= -contour.square
         product += across
         product += along
         return product
 
-    def ellipsoid(self, centre: Point, radii: Point, turn: NDArray[np.float32] | None) -> Floats:
+    def ellipsoid(
+        self, centre: Point, radii: Point, turn: NDArray[np.float32] | None = None
+    ) -> Floats:
         """Return the level of an ellipsoid whose axes are the rows of ``turn``."""
         x, y, z = self.x - centre[0], self.y - centre[1], self.z - np.float32(centre[2])
         if turn is None:
@@ -60,7 +60,7 @@ class Window:
         return level
 
     def capsule(self, start: Point, end: Point, radii: tuple[float, float]) -> Floats:
-        """Return the level of a rod with round ends, thickness changing from end to end."""
+        """Return the level of a cone with round ends."""
         dx, dy, dz = np.subtract(end, start).astype(np.float32)
         x, y, z = self.x - start[0], self.y - start[1], self.z - np.float32(start[2])
         t = np.clip((dx * x + dy * y + dz * z) / (dx**2 + dy**2 + dz**2), 0, 1)
@@ -68,23 +68,16 @@ class Window:
         return np.asarray(distance / (radii[0] + t * (radii[1] - radii[0])) ** 2)
 
     def waves(self, waves: Waves) -> Floats:
-        """Return a random field, not warped."""
+        """Return a random field on the coordinates before warping."""
         return waves.at(*self.flat, self.z[:, 0, 0])
 
     def paint(
         self, where: NDArray[np.bool_], tissue: Tissue, *, over: Sequence[Tissue] = ()
     ) -> None:
         """Fill ``where`` with ``tissue``, only over the given tissues if there are any."""
-        np.copyto(self.tissue, np.uint8(tissue), where=where & self.holds(over) if over else where)
-
-    def holds(self, tissues: Sequence[Tissue]) -> NDArray[np.bool_]:
-        """Return where any of ``tissues`` is."""
-        if len(tissues) == 1:
-            return np.equal(self.tissue, tissues[0])
-        chosen = np.zeros(256, bool)
-        chosen[list(tissues)] = True
-        where: NDArray[np.bool_] = chosen[self.tissue]
-        return where
+        if over:
+            where = where & np.logical_or.reduce([self.tissue == one for one in over])
+        np.copyto(self.tissue, np.uint8(tissue), where=where)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +87,10 @@ class Canvas:
     Attributes:
         flat: x and y of the grid before warping, each (row, column).
         x: x of every sample in the warped body, (plane, row, column).
-        y: y of every sample, likewise.
+        y: y of every sample in the warped body, (plane, row, column).
         z: Height of every plane.
-        tissue: What is painted.
-        part: Body part where a structure says so, 0 elsewhere.
+        tissue: Tissue of every sample.
+        part: Body part of the samples that a structure has marked, 0 elsewhere.
     """
 
     flat: tuple[Floats, Floats]
@@ -107,7 +100,7 @@ class Canvas:
     tissue: NDArray[np.uint8]
     part: NDArray[np.uint8]
 
-    def window(self, low: ArrayLike, high: ArrayLike) -> Window:
+    def crop(self, low: ArrayLike, high: ArrayLike) -> Crop:
         """Return the samples that can lie between two corners (x, y, z); it may be empty."""
         (x0, y0, z0), (x1, y1, z1) = np.asarray(low), np.asarray(high)
         planes = slice(*np.searchsorted(self.z, (z0, z1)))
@@ -116,7 +109,7 @@ class Canvas:
             abs(fy - (y0 + y1) / 2) < (y1 - y0) / 2 + _WARP_MM
         )
         box = planes, _extent(near.any(axis=1)), _extent(near.any(axis=0))
-        return Window(
+        return Crop(
             x=self.x[box],
             y=self.y[box],
             z=self.z[planes].reshape(-1, 1, 1),
@@ -125,10 +118,19 @@ class Canvas:
             part=self.part[box],
         )
 
+    def crop_around(self, centre: ArrayLike, radii: ArrayLike) -> Crop:
+        """Return the crop of an ellipsoid."""
+        return self.crop(np.subtract(centre, radii), np.add(centre, radii))
+
+    def crop_between(self, start: Point, end: Point, radius: float) -> Crop:
+        """Return the crop of a capsule."""
+        ends = np.array([start, end])
+        return self.crop(ends.min(axis=0) - radius, ends.max(axis=0) + radius)
+
     def fill(self, contour: Contour, tissue: Tissue, *, over: Sequence[Tissue] = ()) -> None:
         """Paint the inside of a contour."""
-        window = self.window(*contour.bounds())
-        window.paint(window.inside(contour) < 1, tissue, over=over)
+        crop = self.crop(*contour.bounds())
+        crop.paint(crop.inside(contour) < 1, tissue, over=over)
 
     def ellipsoid(
         self,
@@ -139,10 +141,9 @@ class Canvas:
         over: Sequence[Tissue] = (),
         turn: NDArray[np.float32] | None = None,
     ) -> None:
-        """Paint an ellipsoid."""
-        reach = np.array(radii if turn is None else [max(radii)] * 3)
-        window = self.window(np.array(centre) - reach, np.array(centre) + reach)
-        window.paint(window.ellipsoid(centre, radii, turn) < 1, tissue, over=over)
+        """Paint an ellipsoid whose axes are the rows of ``turn``."""
+        crop = self.crop_around(centre, radii if turn is None else [max(radii)] * 3)
+        crop.paint(crop.ellipsoid(centre, radii, turn) < 1, tissue, over=over)
 
     def tube(
         self,
@@ -153,16 +154,11 @@ class Canvas:
         over: Sequence[Tissue] = (),
     ) -> None:
         """Paint a tube through ``points`` with the radius given at each of them."""
-        for start, end, r0, r1 in zip(points, points[1:], radii, radii[1:], strict=False):
-            window = self.around(start, end, max(r0, r1))
-            window.paint(window.capsule(start, end, (r0, r1)) < 1, tissue, over=over)
-
-    def around(self, start: Point, end: Point, radius: float) -> Window:
-        """Return the window of a capsule."""
-        both = np.array([start, end])
-        return self.window(both.min(axis=0) - radius, both.max(axis=0) + radius)
+        for (start, end), ends in zip(pairwise(points), pairwise(radii), strict=True):
+            crop = self.crop_between(start, end, max(ends))
+            crop.paint(crop.capsule(start, end, ends) < 1, tissue, over=over)
 
 
 def _extent(used: NDArray[np.bool_]) -> slice:
-    places = np.flatnonzero(used)
-    return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0)
+    indices = np.flatnonzero(used)
+    return slice(int(indices[0]), int(indices[-1]) + 1) if indices.size else slice(0, 0)

@@ -1,11 +1,11 @@
-"""One imaginary patient: the numbers that make the body differ from the next."""
+"""One imaginary patient: the numbers that distinguish its body from the next."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..cases.case import Case, Sex
-from .seeds import generator
+from ..cases.case import Case
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,10 @@ class Patient:
 
     Attributes:
         seed: Seed of the cohort.
+        patient_id: Patient id in the case table.
+        female: Whether the patient is a woman.
+        implant: Whether the patient has breast implants.
+        height_mm: Body height.
         frame: Width of the skeleton relative to the standard body.
         fat_mm: Subcutaneous fat in front of the navel.
         visceral_mm: How far visceral fat pushes the belly forward.
@@ -23,7 +27,7 @@ class Patient:
 
     seed: int
     patient_id: str
-    sex: Sex
+    female: bool
     implant: bool
     height_mm: float
     frame: float
@@ -32,14 +36,20 @@ class Patient:
     muscle: float
     septa: float
 
-    @property
-    def female(self) -> bool:
-        """Whether the patient is a woman."""
-        return self.sex == "female"
-
-    def rng(self, what: str) -> np.random.Generator:
+    def rng(self, structure: str) -> np.random.Generator:
         """Return the generator of one structure, the same for every scan of the patient."""
-        return generator(self.seed, self.patient_id, what)
+        return generator(self.seed, self.patient_id, structure)
+
+
+def generator(seed: int, *names: str) -> np.random.Generator:
+    """Return a random generator that depends on seed and names, not on the order of calls.
+
+    Args:
+        seed: Seed of the cohort.
+        names: Path of what is drawn, e.g. a patient and one of the patient's organs.
+    """
+    digest = hashlib.sha256("/".join(names).encode()).digest()
+    return np.random.default_rng([seed, *np.frombuffer(digest, "<u4").tolist()])
 
 
 def patient_of(case: Case, *, seed: int) -> Patient:
@@ -52,7 +62,7 @@ def patient_of(case: Case, *, seed: int) -> Patient:
     return Patient(
         seed=seed,
         patient_id=case.patient_id,
-        sex=case.sex,
+        female=female,
         implant=case.has_breast_implant,
         height_mm=float(np.clip(rng.normal(1640 if female else 1760, 65), 1470, 1980)),
         frame=float(np.clip(rng.normal(0.94 if female else 1.02, 0.035), 0.85, 1.12)),

@@ -1,4 +1,4 @@
-"""How one phantom was scanned: range, field of view, posture, contrast and noise."""
+"""Scan protocol of one phantom: range, field of view, posture, contrast and noise."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,7 @@ import numpy as np
 
 from ..cases.case import AnatomicRegion, Case
 from .canvas import STANDARD_HEIGHT_MM
-from .patient import Patient
-from .seeds import generator
+from .patient import Patient, generator
 from .shape import Shape
 
 SLICE_MM = 5.0
@@ -23,14 +22,15 @@ _ARMS_UP: dict[AnatomicRegion, float] = {"abdomen": 0.9, "thorax": 0.85, "wholeb
 
 @dataclass(frozen=True)
 class Protocol:
-    """One scan.
+    """Parameters of one scan.
 
     Attributes:
         low_mm: Height of the lowest slice above the feet.
         slices: Number of slices.
-        fov_mm: Edge of the image.
-        shift_mm: Where the patient's axis lies in the image, x and y.
+        fov_mm: Edge length of the image.
+        shift_mm: x and y of the patient's axis in the image.
         turn: Rotation of the patient about the long axis, radians.
+        arms_up: Whether the arms lie beside the head.
         table_mm: y of the table top in the image.
         contrast: Intravenous contrast, 0 for none.
         oral: Oral contrast, 0 for none.
@@ -52,7 +52,7 @@ class Protocol:
 
 
 def protocol_of(case: Case, patient: Patient, shape: Shape, *, seed: int) -> Protocol:
-    """Draw the scan of a case."""
+    """Draw the scan parameters of a case."""
     rng = generator(seed, case.case_id, "protocol")
     region = case.anatomic_region
     start, end = (rng.uniform(*span) for span in _RANGE[region])

@@ -1,15 +1,15 @@
-"""From tissues to Hounsfield units: partial volume, blur, texture, noise and metal streaks."""
+"""Turn tissues into Hounsfield units, with partial volume, blur, texture, noise and streaks."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .canvas import Canvas
+from .geometry import Floats
 from .protocol import Protocol
 from .tissue import Palette, Tissue
-from .waves import Floats
 
 _LOWEST, _HIGHEST = -1024, 3071
-_NEIGHBOUR = 1 / 6  # a pixel sees this much of each of its neighbours
+_NEIGHBOUR = 1 / 6  # weight of each neighbour in the point spread function
 
 
 def render(
@@ -30,7 +30,7 @@ def render(
 
 
 def metal_slices(canvas: Canvas) -> NDArray[np.intp]:
-    """Return the slices that metal spoils, which nobody annotates."""
+    """Return the slices with metal artefacts, which are not annotated."""
     metal = (canvas.tissue == Tissue.METAL).any(axis=(1, 2))
     return np.flatnonzero(metal[:-1:2] | metal[1::2] | metal[2::2])
 
@@ -61,12 +61,13 @@ def _blurred(values: Floats, neighbour: float) -> Floats:
 def _add_streaks(
     hu: Floats, spoiled: NDArray[np.intp], tissue: NDArray[np.uint8], rng: np.random.Generator
 ) -> None:
+    """Add rays around one metal pixel of every slice that has metal in its own plane."""
     rows, columns = np.indices(hu.shape[1:], np.float32)
     for k in spoiled:
-        places = np.argwhere(tissue[k] == Tissue.METAL)
-        if not places.size:
+        metal = np.argwhere(tissue[k] == Tissue.METAL)
+        if not metal.size:
             continue
-        row, column = places[rng.integers(len(places))]
+        row, column = metal[rng.integers(len(metal))]
         angle = np.arctan2(rows - row, columns - column)
         distance = np.hypot(rows - row, columns - column) / hu.shape[1]
         rays = np.sin(angle * rng.integers(5, 12) + rng.uniform(0, 6)) * np.sin(

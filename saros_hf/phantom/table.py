@@ -1,28 +1,39 @@
 """The case table of a phantom cohort."""
 
+import math
 import uuid
+from collections import Counter
 from dataclasses import replace
+from itertools import combinations
 
 from ..cases.case import AnatomicRegion, Case, Sex
 from ..cases.licenses import PHANTOM_COLLECTION
 from ..folds import Fold
 
 _REGIONS: tuple[AnatomicRegion, ...] = ("abdomen", "thorax", "wholebody")
-# In this order three cases already hold training, validation and test.
+# In this order three cases already cover training, validation and test.
 _FOLDS: tuple[Fold, ...] = ("fold-2", "fold-3", "fold-1", "fold-4", "test", "fold-5")
 _PAIR_EVERY, _PAIR_FROM = 20, 12
-_LAI_EVERY, _LAI_FIRST = 5, 1  # of the abdomens, as the Pancreas-CT cases of SAROS
+_LAI_EVERY, _LAI_FIRST = 5, 1  # counted among abdomens, like the Pancreas-CT cases of SAROS
 _IMPLANT_EVERY = 6
 _IMPLANT_FOLDS: tuple[Fold, ...] = ("fold-2", "test", "fold-3", "fold-1", "fold-4", "fold-5")
 
 
 def phantom_cohort(cases: int, *, seed: int) -> tuple[Case, ...]:
-    """Return the table of a synthetic cohort.
+    """Return the case table of a synthetic cohort.
 
-    Thirds of abdomen, thorax and whole body and halves of women and men are interleaved, and
-    every fold gets its share of each. About one patient in twenty has two scans, in one fold.
-    Breast implants go to one in six of the women whose chest is in view (18 of 900 in SAROS,
-    too few to learn from in a small cohort), spread over the folds.
+    A third each of the cases are abdomen, thorax and whole body, half are women, and every fold
+    has the same mixture. About one patient in twenty has two scans, both in one fold. One in six
+    of the women whose chest is in view has breast implants, spread over the folds; the 18 of 900
+    in SAROS would be too few to learn from in a small cohort.
+
+    Args:
+        cases: Number of cases.
+        seed: Seed for the UIDs.
+
+    Example:
+        >>> phantom_cohort(3, seed=0)[1].anatomic_region
+        'thorax'
     """
     table = [_case(number, seed) for number in range(cases)]
     _pair_patients(table)
@@ -57,41 +68,27 @@ def _uid(seed: int, case_id: str, kind: str) -> str:
 def _pair_patients(table: list[Case]) -> None:
     """Make some cases a second scan of an earlier patient of the same sex and fold."""
     wanted = max(1, len(table) // _PAIR_EVERY) if len(table) >= _PAIR_FROM else 0
-    taken: set[int] = set()
-    for first in range(len(table)):
-        if len(taken) == 2 * wanted:
+    paired: set[int] = set()
+    for first, second in combinations(range(len(table)), 2):
+        if len(paired) == 2 * wanted:
             return
-        second = _partner(table, first, taken)
-        if second is not None:
-            table[second] = replace(table[second], patient_id=table[first].patient_id)
-            taken |= {first, second}
-
-
-def _partner(table: list[Case], first: int, taken: set[int]) -> int | None:
-    case = table[first]
-    for number in range(first + 1, len(table)):
-        other = table[number]
-        if not {first, number} & taken and (other.sex, other.fold) == (case.sex, case.fold):
-            return number
-    return None
+        case, other = table[first], table[second]
+        alike = (other.sex, other.fold) == (case.sex, case.fold)
+        if alike and paired.isdisjoint((first, second)):
+            table[second] = replace(other, patient_id=case.patient_id)
+            paired |= {first, second}
 
 
 def _give_implants(table: list[Case]) -> None:
     """Spread implants over the folds, training and test first."""
-    patients = [case.patient_id for case in table]
-    chests = [
-        number
-        for number, case in enumerate(table)
-        if case.sex == "female"
-        and case.anatomic_region != "abdomen"
-        and patients.count(case.patient_id) == 1
-    ]
-    wanted = -(-len(chests) // _IMPLANT_EVERY)
-    rank = {fold: place for place, fold in enumerate(_IMPLANT_FOLDS)}
-    turn: dict[int, tuple[int, int]] = {}
-    for number in chests:
-        fold = table[number].fold
-        earlier = sum(table[other].fold == fold for other in turn)
-        turn[number] = (earlier, rank[fold])
-    for number in sorted(chests, key=turn.__getitem__)[:wanted]:
+    scans = Counter(case.patient_id for case in table)
+    in_fold: Counter[Fold] = Counter()
+    candidates: list[tuple[int, int, int]] = []
+    for number, case in enumerate(table):
+        in_view = case.sex == "female" and case.anatomic_region != "abdomen"
+        if in_view and scans[case.patient_id] == 1:
+            candidates.append((in_fold[case.fold], _IMPLANT_FOLDS.index(case.fold), number))
+            in_fold[case.fold] += 1
+    wanted = math.ceil(len(candidates) / _IMPLANT_EVERY)
+    for _, _, number in sorted(candidates)[:wanted]:
         table[number] = replace(table[number], has_breast_implant=True)

@@ -1,4 +1,4 @@
-"""Write a cohort of synthetic phantoms to a folder, as SAROS would lie there."""
+"""Write a cohort of synthetic phantoms to a folder laid out like SAROS."""
 
 import json
 import multiprocessing
@@ -18,17 +18,18 @@ from ..phantom import PhantomScan, phantom_cohort, phantom_scan
 from ..progress import OnProgress, usable_processors
 
 MARKER_NAME = "SYNTHETIC-PHANTOM.json"
-"""Says in every folder that its CTs are synthetic, and what they were made with."""
+"""File that marks a folder as synthetic and records the arguments it was made with."""
 
 SMALLEST, LARGEST = 64, 512
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """What ``saros phantom`` made a folder of.
+    """Arguments of a phantom folder and its case table.
 
     Attributes:
-        cases: All rows of its case table.
+        cases: All rows of the case table.
+        seed: Seed of the cohort.
         size: Pixels along each edge of a slice.
     """
 
@@ -37,14 +38,14 @@ class Cohort:
     size: int
 
     def scan(self, case: Case) -> PhantomScan:
-        """Return one of its cases, made anew."""
+        """Return the phantom of one of the cases."""
         return phantom_scan(case, seed=self.seed, size=self.size)
 
 
 def cohort_in(folder: Path) -> Cohort | None:
-    """Return the phantoms that a folder is marked as the place of, ``None`` if it is not.
+    """Return the cohort that a folder's marker describes, ``None`` if it has no valid marker.
 
-    Only the marker is believed, neither the case table nor the files of the cases.
+    The case table and the files of the cases are not read.
     """
     try:
         marker = json.loads((folder / MARKER_NAME).read_text(encoding="utf-8"))
@@ -66,22 +67,26 @@ def simulate(
 ) -> Path:
     """Write ``case_XXX/{image,body-regions,body-parts}.nii.gz`` and the case table.
 
-    A case folder appears whole or not at all, the table when all of them are there. Called
-    again with the same arguments after an interruption, it writes only what is missing.
+    A case folder appears whole or not at all, the table after all cases. A call with the same
+    arguments after an interruption writes only the missing cases.
 
     Args:
         folder: A new or empty folder, or one that an earlier call left unfinished.
         cases: Number of CTs.
-        seed: Same seed, same cohort.
+        seed: Seed of the cohort.
         size: Pixels along each edge of a slice, 64 to 512.
         jobs: Number of processes; the default is one per processor.
         progress: Called with the number of finished cases and of all cases.
 
     Returns:
-        The case table.
+        Path of the case table.
 
     Raises:
         UsageError: An argument is out of range, or ``folder`` holds anything else.
+
+    Example:
+        >>> simulate(Path("phantoms"), cases=12, seed=0)  # doctest: +SKIP
+        PosixPath('phantoms/Segmentation-Info.csv')
     """
     _refuse_bad_numbers(cases=cases, seed=seed, size=size, jobs=jobs)
     cohort = phantom_cohort(cases, seed=seed)
@@ -116,34 +121,34 @@ def _write_all(
 
 def _write_case(folder: Path, case: Case, seed: int, size: int) -> str:
     scan = phantom_scan(case, seed=seed, size=size)
-    volumes = {
-        "image": scan.image,
-        "body-regions": scan.body_regions,
-        "body-parts": scan.body_parts,
-    }
+    volumes = {"image": scan.image, "body-regions": scan.body_regions}
+    if scan.body_parts is not None:
+        volumes["body-parts"] = scan.body_parts
     with whole_case(folder / case.case_id) as aside:
         for name, volume in volumes.items():
-            if volume is not None:
-                write_volume(aside / f"{name}.nii.gz", volume, description=PHANTOM_DESCRIPTION)
+            write_volume(aside / f"{name}.nii.gz", volume, description=PHANTOM_DESCRIPTION)
     return case.case_id
 
 
-def _claim(folder: Path, cohort: Sequence[Case], made_with: dict[str, int]) -> None:
-    """Mark ``folder`` as the place of this cohort, unless it holds anything else."""
+def _claim(folder: Path, cohort: Sequence[Case], arguments: dict[str, int]) -> None:
+    """Write the marker of this cohort and remove leftovers; raise if anything else is there."""
     marker = folder / MARKER_NAME
-    text = json.dumps({"description": PHANTOM_DESCRIPTION, **made_with}, indent=1) + "\n"
+    text = json.dumps({"description": PHANTOM_DESCRIPTION, **arguments}, indent=1) + "\n"
+    found = ""
     if folder.exists() and not folder.is_dir():
-        raise _refusal(folder, "a file")
-    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if held:
-        known = {MARKER_NAME, TABLE_NAME, *(case.case_id for case in cohort)}
-        foreign = [name for name in held if name not in known and not name.startswith(ASIDE_PREFIX)]
+        found = "a file"
+    elif folder.is_dir() and (names := sorted(path.name for path in folder.iterdir())):
+        ours = {MARKER_NAME, TABLE_NAME, *(case.case_id for case in cohort)}
+        foreign = [one for one in names if one not in ours and not one.startswith(ASIDE_PREFIX)]
         if foreign or not marker.is_file():
-            raise _refusal(folder, ", ".join((foreign or held)[:3]))
-        if marker.read_text(encoding="utf-8") != text:
-            raise _refusal(folder, "a phantom cohort made with other arguments")
-    for left in folder.glob(f"{ASIDE_PREFIX}*"):
-        shutil.rmtree(left)
+            found = ", ".join((foreign or names)[:3])
+        elif marker.read_text(encoding="utf-8") != text:
+            found = "a phantom cohort made with other arguments"
+    if found:
+        expected = "a new or empty folder, or this very cohort unfinished"
+        raise UsageError(folder, found, expected, "Name another folder, or delete this one.")
+    for leftover in folder.glob(f"{ASIDE_PREFIX}*"):
+        shutil.rmtree(leftover)
     with write_atomically(marker) as aside:
         aside.write_text(text, encoding="utf-8")
 
@@ -158,12 +163,3 @@ def _refuse_bad_numbers(*, cases: int, seed: int, size: int, jobs: int | None) -
     for option, (value, legal, expected) in limits.items():
         if not legal:
             raise UsageError(option, str(value), expected)
-
-
-def _refusal(folder: Path, found: str) -> UsageError:
-    return UsageError(
-        folder,
-        found,
-        "a new or empty folder, or this very cohort unfinished",
-        "Name another folder, or delete this one.",
-    )

@@ -61,7 +61,7 @@ def test_another_shape_is_another_grid() -> None:
 def test_an_affine_that_maps_nowhere_is_told(broken: np.ndarray) -> None:
     finding = only(image=ct(affine=broken), regions=mask())
     assert finding.check == "grid"
-    assert finding.message == "the affine of image is no map to the patient"
+    assert finding.message == "the affine of image is not invertible"
 
 
 def test_slices_are_five_millimetres_apart() -> None:
@@ -113,7 +113,7 @@ def test_both_maps_are_annotated_on_the_same_slices() -> None:
     finding = only(regions=mask([1, 3, 5]), parts=mask([1, 5, 6]))
     assert finding.check == "annotated-slices"
     assert finding.message == (
-        "body-regions are annotated on 3 slices, body-parts on 3; on one of them alone: k = 3, 6"
+        "body-regions are annotated on 3 slices, body-parts on 3; only in one of them: k = 3, 6"
     )
 
 
@@ -125,7 +125,7 @@ def test_foreground_that_differs_is_counted_in_voxels_and_slices() -> None:
     finding = only(regions=regions, parts=parts)
     assert finding.check == "foreground"
     assert finding.message == (
-        "body-regions and body-parts disagree on what is body in 3 voxels on 2 slices: k = 3, 5"
+        "the foreground of body-regions and body-parts differs in 3 voxels on 2 slices: k = 3, 5"
     )
 
 

@@ -1,4 +1,4 @@
-from saros_hf.cases import case as cases
+from saros_hf.cases import licenses
 from saros_hf.check.label_counts import Presence
 from saros_hf.check.paper_tables import NUM_CASES, TABLE_1, TABLE_3, TABLE_3_OVERALL
 from saros_hf.folds import FOLDS
@@ -13,8 +13,8 @@ def test_the_collections_add_up_to_300_cts_of_each_region() -> None:
 
 
 def test_the_collections_are_named_as_their_licences_are_listed() -> None:
-    licensed = {name for names in cases._COLLECTIONS.values() for name in names}
-    assert set(TABLE_1) == licensed - {cases.PHANTOM_COLLECTION}
+    licensed = {name for names in licenses._COLLECTIONS.values() for name in names}
+    assert set(TABLE_1) == licensed - {licenses.PHANTOM_COLLECTION}
 
 
 def test_every_label_has_a_row_that_adds_up_to_its_overall_column() -> None:
