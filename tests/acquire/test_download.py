@@ -25,7 +25,7 @@ from training.cli import main
 
 
 @pytest.mark.parametrize("source", ["idc", "nbia"])
-def test_all_cases_then_nothing_again(archives: Archives, source: SourceName) -> None:
+def test_complete_cases_are_not_fetched_again(archives: Archives, source: SourceName) -> None:
     assert [one.status for one in archives.download(source)] == ["written"] * 3
     assert finished(archives.folder) == list(CASE_IDS)
     names = {path.name for path in archives.folder.iterdir()}
@@ -41,7 +41,7 @@ def test_all_cases_then_nothing_again(archives: Archives, source: SourceName) ->
     assert [one.path for one in archives.web.requests] == ["/uploads/Segmentation-Info.csv"]
 
 
-def test_dicom_stays_if_asked_for_also_later(archives: Archives) -> None:
+def test_dicom_is_kept_on_request(archives: Archives) -> None:
     archives.download("idc")
     before = (archives.folder / "case_001" / "image.nii.gz").stat().st_mtime_ns
     archives.keep_dicom = True
@@ -53,7 +53,7 @@ def test_dicom_stays_if_asked_for_also_later(archives: Archives) -> None:
     assert [one.status for one in archives.download("idc")] == ["kept"] * 3
 
 
-def test_dry_run_changes_nothing_and_asks_no_archive(
+def test_dry_run_fetches_only_the_table(
     archives: Archives, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["download", *archives.arguments(), "--dry-run", "--limit", "2"])
@@ -85,14 +85,14 @@ def test_dry_run_over_the_published_cases(
     assert not (tmp_path / "saros").exists()
 
 
-def test_what_is_withheld_is_told_until_it_is_there(
+def test_withheld_cases_are_listed_until_converted(
     archives: Archives, capsys: pytest.CaptureFixture[str]
 ) -> None:
     archives.write_index(without=["case_002"])
     main(["download", *archives.arguments()])
-    told = capsys.readouterr().out
-    assert "2 written, 1 under controlled access" in told
-    assert "phs004225" in told
+    output = capsys.readouterr().out
+    assert "2 written, 1 under controlled access" in output
+    assert "phs004225" in output
     with pytest.raises(SystemExit) as ended:
         main(["download", *archives.arguments(), "--cases", "2"])
     assert ended.value.code == 1
@@ -102,12 +102,12 @@ def test_what_is_withheld_is_told_until_it_is_there(
     assert "1 written" in capsys.readouterr().out
     assert finished(archives.folder) == list(CASE_IDS)
     main(["download", *archives.arguments()])
-    told = capsys.readouterr().out
-    assert "2 there already\n" in told
-    assert "phs004225" not in told
+    output = capsys.readouterr().out
+    assert "2 there already\n" in output
+    assert "phs004225" not in output
 
 
-def test_selection_and_jobs_are_checked_before_anything_is_fetched(archives: Archives) -> None:
+def test_invalid_selection_or_jobs_are_refused(archives: Archives) -> None:
     archives.selection = Selection(case_ids=("case_004",))
     with pytest.raises(UsageError, match="--cases: found 'case_004'"):
         archives.download("idc")
@@ -120,7 +120,7 @@ def test_selection_and_jobs_are_checked_before_anything_is_fetched(archives: Arc
 
 
 def authors_image(folder: Path) -> sitk.Image:
-    """Return what the authors' script makes of a series."""
+    """Return the image that the authors' script makes from a series."""
     image = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
     columns, rows, slices = image.GetSize()
     x_mm, y_mm, z_mm = image.GetSpacing()
@@ -159,12 +159,12 @@ def real_world(root: Path, real_data: Path) -> tuple[World, dict[str, sitk.Image
     return world, expected
 
 
-@pytest.mark.parametrize("source", ["idc", "nbia"])
-def test_real_series(tmp_path: Path, real_data: Path, source: SourceName) -> None:
+@pytest.mark.slow
+def test_real_series(tmp_path: Path, real_data: Path) -> None:
     world, expected = real_world(tmp_path / "archives", real_data)
     with Archives(world, tmp_path / "saros") as archives:
         archives.patience = Patience(stall_s=30)
-        assert [(one.status, one.reason) for one in archives.download(source)] == [
+        assert [(one.status, one.reason) for one in archives.download("idc")] == [
             ("written", "")
         ] * 3
     for case_id, image in expected.items():

@@ -73,7 +73,7 @@ def test_selections_are_combined() -> None:
         ({"limit": 0}, "no case left"),
     ],
 )
-def test_what_cannot_be_is_refused(selection: dict[str, object], message: str) -> None:
+def test_invalid_selection_is_refused(selection: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         plan(**selection)
 

@@ -127,7 +127,7 @@ class Loopback:
         self.faults[path].extend(faults)
 
     def asked(self, path: str) -> list[Request]:
-        return [request for request in self.requests if request.path == path]
+        return [one for one in self.requests if one.path == path and one.method == "GET"]
 
     def url(self, path: str = "/") -> str:
         return f"http://127.0.0.1:{self._server.server_port}{path}"
@@ -177,10 +177,14 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
         self.close_connection = True
         server, parts = self.loopback, urlsplit(self.path)
-        server.requests.append(Request("GET", parts.path, parts.query, dict(self.headers)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        server.requests.append(Request(self.command, parts.path, parts.query, headers))
         fault = server.faults[parts.path].popleft() if server.faults[parts.path] else None
         if isinstance(fault, Status):
             return self._send(fault.code, b"", fault.headers)
@@ -244,6 +248,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in [*(headers or {}).items(), length, ("Connection", "close")]:
             self.send_header(name, str(value))
         self.end_headers()
+        if self.command == "HEAD":
+            return
         sent = body[: fault.after] if isinstance(fault, Stall | Cut) else body
         ending = b"" if isinstance(fault, Stall | Cut) else b"0\r\n\r\n"
         framed = b"%x\r\n%b\r\n" % (len(sent), sent) if chunked and sent else sent
