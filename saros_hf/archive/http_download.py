@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import httpx
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
 from ..errors import TransferError, TransientError, causes
 from .retry import Patience

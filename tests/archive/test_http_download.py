@@ -8,9 +8,9 @@ from pathlib import Path
 from threading import Event
 from typing import Literal
 
-import httpx
 import pytest
 from helpers.loopback import GARBAGE, Body, Cut, Loopback, Stall, Status
+from huggingface_hub.utils import httpx
 
 from saros_hf.archive.http_download import download, get_json, public_url
 from saros_hf.archive.retry import Patience
