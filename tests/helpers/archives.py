@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from helpers.archive_world import CASE_IDS, IMPATIENT, World, finished, leftovers
@@ -44,14 +43,9 @@ class Archives:
         self.publish()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.s3.__exit__(kind, error, at)
-        self.web.__exit__(kind, error, at)
+    def __exit__(self, *_: object) -> None:
+        self.s3.__exit__()
+        self.web.__exit__()
 
     def publish(self) -> None:
         """Serve the files of the world."""
