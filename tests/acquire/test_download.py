@@ -1,7 +1,5 @@
 """The whole command against archives on loopback."""
 
-from pathlib import Path
-
 import pytest
 from helpers.archive_world import CASE_IDS, finished
 from helpers.archives import Archives
@@ -49,28 +47,6 @@ def test_dry_run_fetches_only_the_table(
     assert not archives.folder.exists()
     assert archives.s3.requests == []
     assert [one.path for one in archives.web.requests] == ["/uploads/Segmentation-Info.csv"]
-
-
-def test_dry_run_over_the_published_cases(
-    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    archive = real_data / "archive"
-    main(
-        [
-            "download",
-            str(tmp_path / "saros"),
-            "--dry-run",
-            "--table",
-            str(archive / "segmentation-info-reconstructed.csv"),
-            "--index",
-            str(archive / "idc-v25-saros-public-series.parquet"),
-        ]
-    )
-    rows = [line.split() for line in capsys.readouterr().out.replace("│", " ").splitlines()]
-    assert ["public", "726", "72.9"] in rows
-    assert ["controlled", "access", "174", "-"] in rows
-    assert ["QIN-HEADNECK", "NIH", "controlled", "access", "94", "-", "controlled"] in rows
-    assert not (tmp_path / "saros").exists()
 
 
 def test_withheld_cases_are_listed_until_converted(

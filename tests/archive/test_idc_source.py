@@ -211,14 +211,6 @@ def program(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     monkeypatch.setattr("saros_hf.archive.s5cmd._program", lambda: path)
 
 
-def test_s5cmd_retries_refused_requests(server: S3Server, fetch: Fetch) -> None:
-    fetch.source = IdcSource(Patience(stall_s=10), endpoint=server.url)
-    server.fail("u1/4.dcm", SLOW_DOWN, SLOW_DOWN)
-    fetch()
-    assert fetch.is_whole()
-    assert server.fetched().count(f"/{BUCKET}/u1/4.dcm") == 3
-
-
 def test_unreachable_server(tmp_path: Path) -> None:
     with S3Server() as server:
         fetch = Fetch(server, tmp_path)

@@ -1,10 +1,8 @@
 import pickle
-import stat
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from zipfile import ZipInfo
 
 import numpy as np
 import pytest
@@ -71,24 +69,14 @@ def test_shared_by_threads_and_processes(tmp_path: Path) -> None:
     assert sizes == {len(label_map(1, 5)), len(label_map(3))}
 
 
-def linked() -> ZipInfo:
-    member = ZipInfo("case_001/body-regions.nii.gz")
-    member.external_attr = (stat.S_IFLNK | 0o777) << 16
-    return member
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("s/case_000/body-regions.nii.gz", r"found body-regions\.nii\.gz of case_000 twice"),
         ("../case_001/body-regions.nii.gz", r"outside the archive"),
-        ("/case_001/body-parts.nii.gz", r"outside the archive"),
-        (linked(), r"a link or special file, 'case_001/body-regions\.nii\.gz'"),
     ],
 )
-def test_unsafe_or_ambiguous_zip_is_refused(
-    tmp_path: Path, name: str | ZipInfo, message: str
-) -> None:
+def test_unsafe_or_ambiguous_zip_is_refused(tmp_path: Path, name: str, message: str) -> None:
     path = write_members(tmp_path / "m.zip", (REGIONS, b"x"), (name, b"y"))
     with pytest.raises(UnreadableFileError, match=message):
         MaskArchive(path).tasks_of("case_000")

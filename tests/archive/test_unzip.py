@@ -46,10 +46,7 @@ def test_extract(tmp_path: Path, root: Path) -> None:
     assert (root / "a/1.dcm").read_bytes() == b"one" * 99
 
 
-UNSAFE_NAMES = ["../x", "a/../../x", "..\\x", "/x", "\\x", "C:/x", "c:x"]
-
-
-@pytest.mark.parametrize("name", UNSAFE_NAMES)
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "..\\x", "/x", "\\x", "C:/x", "c:x"])
 def test_unsafe_name_is_refused(tmp_path: Path, root: Path, name: str) -> None:
     path = write_zip(tmp_path, ("1.dcm", b"1"), (name, b"2"))
     with pytest.raises(UnreadableFileError, match=r"outside the archive.* nothing of it") as it:
@@ -103,27 +100,17 @@ def test_full_disk(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) 
     assert files_below(root) == []
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-30])
-
-
-def damage(path: Path) -> None:
+def flip(path: Path, *offsets: int, mask: int) -> None:
     packed = bytearray(path.read_bytes())
-    packed[33] ^= 0xFF
-    path.write_bytes(packed)
-
-
-def encrypt(path: Path) -> None:
-    packed = bytearray(path.read_bytes())
-    packed[6] |= 1
-    packed[packed.index(b"PK\1\2") + 8] |= 1
+    for offset in offsets:
+        packed[offset] ^= mask
     path.write_bytes(packed)
 
 
 BROKEN: dict[str, Callable[[Path], object]] = {
-    "cut": cut,
-    "damaged": damage,
-    "encrypted": encrypt,
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-30]),
+    "damaged": lambda path: flip(path, 33, mask=0xFF),
+    "encrypted": lambda path: flip(path, 6, path.read_bytes().index(b"PK\1\2") + 8, mask=1),
     "empty": lambda path: path.write_bytes(b""),
     "page": lambda path: path.write_text("<html>"),
     "claims less": lambda path: declare(path, 10),
