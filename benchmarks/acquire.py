@@ -1,6 +1,6 @@
-"""From a DICOM series to a case's image: our conversion against the authors' method, on one core.
+"""Compare our conversion of a DICOM series to NIfTI with the authors' method, on one core.
 
-Prints cases per minute, the ratio, whether the voxels are the same, and what each gzip level costs.
+Prints cases per minute, their ratio, whether the voxels are equal, and time and size of gzip levels.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from saros_hf.dicom import find_series, read_series
 from saros_hf.nifti import write_volume
 from saros_hf.phantom import phantom_cohort, phantom_scan
 
-# The tests' DICOM writer; tests are no package.
+# The DICOM writer of the tests, which are not a package.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from helpers.dicom_files import write_slice
 
@@ -48,7 +48,7 @@ def _compare(folder: Path, slices: int, spacing_mm: float, repeats: int) -> None
     _write_series(folder / "dicom", slices, spacing_mm)
     methods: dict[str, Callable[[Path, Path], None]] = {"authors": _authors, "saros": _ours}
     seconds: dict[str, list[float]] = {name: [] for name in methods}
-    # One unmeasured round warms the page cache for both; then they take turns.
+    # A first round, not measured, fills the page cache; then the methods alternate.
     for repeat in range(repeats + 1):
         for name, method in methods.items():
             start = time.perf_counter()
@@ -91,7 +91,7 @@ def _compare_levels(array: NDArray[np.int16], repeats: int) -> None:
 
 
 def _authors(dicom: Path, out: Path) -> None:
-    """Do as the authors' download script does after unpacking a series."""
+    """Convert a series as the authors' download script does."""
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(dicom)))
     image = reader.Execute()
@@ -119,7 +119,7 @@ def _voxels(path: Path) -> NDArray[np.int16]:
 
 
 def _write_series(folder: Path, slices: int, spacing_mm: float) -> None:
-    """Write a phantom with noise in every slice, as compression is most of the work."""
+    """Write a phantom with noise in every slice, as most time goes into compression."""
     for k, slice_ in enumerate(_thin_slices(slices)):
         write_slice(
             folder / f"{k:04d}.dcm",

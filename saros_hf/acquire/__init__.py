@@ -1,3 +1,3 @@
-"""Fetch and convert CTs into case folders: ``saros download`` and ``saros convert``."""
+"""Commands that fetch and convert CTs into case folders."""
 
 __all__: list[str] = []

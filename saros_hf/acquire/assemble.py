@@ -1,4 +1,4 @@
-"""Make one case of a CT series: its image at 5 mm, on the grid of its published label maps."""
+"""Convert a CT series into one case: an image at 5 mm, on the grid of its label maps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ _SAME_MM = 1e-4
 
 @dataclass(frozen=True)
 class _PairedCt:
-    """A CT on the affine that it shares with its label maps."""
+    """A CT with the affine of its label maps."""
 
     volume: Volume
     stacking: Stacking = "along-normal"
@@ -44,20 +44,20 @@ def assemble(
 ) -> str:
     """Write the CT of ``series`` and the case's label maps into ``case_folder``, all or nothing.
 
-    The label maps are those in the folder already, else those of ``masks``. Image and label maps
-    then have one shape and one affine, or nothing is written.
+    Existing label maps in the folder are used, else those in ``masks``. Image and label maps must
+    have the same shape and affine, or nothing is written.
 
     Args:
-        series: As :func:`~saros_hf.dicom.find_series` found it.
+        series: A series found by :func:`~saros_hf.dicom.find_series`.
         case_folder: ``DIR/case_XXX``.
-        case: Its row of the case table, ``None`` for a CT that is no case of SAROS.
-        masks: The archive of all label maps.
-        as_published: The series is known to be complete, so that one without an even grid is
-            read as the authors read it if their label maps then fit.
-        work: A folder of the same file system to write in, ``DIR`` if it is ``None``.
+        case: Row of the case table, ``None`` for a CT outside SAROS.
+        masks: Archive of all label maps.
+        as_published: The series is complete, so that an uneven slice spacing is replaced by its
+            mean, as the authors did, if the label maps then fit.
+        work: A folder on the same file system for unfinished files, ``DIR`` if ``None``.
 
     Returns:
-        What is unusual about this case, empty for most.
+        A note on anything unusual, empty for most cases.
 
     Raises:
         SarosError: The series cannot be read correctly, or the label maps are on another grid.
@@ -74,10 +74,10 @@ def assemble(
 def add_masks(
     case_folder: Path, case: Case, masks: MaskArchive, *, work: Path | None = None
 ) -> str | None:
-    """Put the label maps that a case folder with a CT still lacks into it.
+    """Add the missing label maps to a case folder with a CT.
 
     Returns:
-        What was added, ``None`` if nothing was missing.
+        A note on the added label maps, ``None`` if none was missing.
 
     Raises:
         GridMismatchError: The CT is on another grid than the label maps.
@@ -118,11 +118,11 @@ def _read_paired(series: CtSeries, masks: Masks, *, as_published: bool) -> _Pair
             refusal = refusal or error
         else:
             return _PairedCt(volume, stacking, _note(stacking, refusal))
-    raise refusal or AssertionError("no way of stacking was tried")
+    raise refusal or AssertionError("there is no stacking to try")
 
 
 def _pair(volume: Volume, masks: Masks, series_uid: str) -> Volume:
-    """Return a CT on the affine that it shares with all label maps."""
+    """Return a CT with the affine of all its label maps."""
     for path in masks.values():
         affine = pair(volume, read_grid(path), path, series_uid=series_uid)
         volume = replace(volume, affine=affine)
@@ -130,7 +130,7 @@ def _pair(volume: Volume, masks: Masks, series_uid: str) -> Volume:
 
 
 def _align(masks: Masks, affine: NDArray[np.float64], folder: Path) -> None:
-    """Write label maps with another affine anew into ``folder``; the others stay byte by byte."""
+    """Rewrite label maps with another affine into ``folder``; the others keep their bytes."""
     for task, path in masks.items():
         if not np.allclose(read_grid(path).affine, affine, rtol=0, atol=_SAME_MM):
             write_volume(folder / path.name, replace(read_mask(path, task), affine=affine))
@@ -160,18 +160,19 @@ def _source_of(series: CtSeries, case: Case | None, ct: _PairedCt) -> CaseSource
 
 
 def only_series(folder: Path, series_uid: str) -> CtSeries:
-    """Return the one series in a folder of fetched files.
+    """Return the only series among the fetched files in a folder.
 
     Raises:
-        TransferError: There is another one, none, or a damaged file.
+        TransferError: There is another series, none, or a damaged file.
     """
-    contents = find_series(sorted(path for path in folder.iterdir() if path.is_file()))
+    # "*.dcm": the s5cmd of a run that was killed just now may still be writing other names.
+    contents = find_series(sorted(folder.glob("*.dcm")))
     found = [series for series in contents.series if series.uid == series_uid]
     if len(found) != 1 or contents.broken:
+        uids = ", ".join(series.uid for series in contents.series) or "none"
         raise TransferError(
             f"series {series_uid}",
-            f"{len(contents.broken)} damaged files and CT series "
-            f"{', '.join(one.uid for one in contents.series) or 'none'}",
+            f"{len(contents.broken)} damaged files and CT series {uids}",
             "that series alone",
             "The archive may have revised it; try the other --source.",
         )

@@ -1,11 +1,11 @@
-"""``saros download`` and ``saros convert``."""
+"""The commands ``saros download`` and ``saros convert``."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..console import Subparsers, say, show, warn
-from .outcomes import Outcome
+from .outcomes import Outcome, closing_line, reasons_table, write_failures
 
 
 def add_download(commands: Subparsers) -> None:
@@ -13,11 +13,11 @@ def add_download(commands: Subparsers) -> None:
     download = commands.add_parser(
         "download",
         help="fetch SAROS: label maps, case table and the public CTs",
-        description="Fetch what DIR still lacks. Start it again after any failure: "
-        "nothing that is complete is fetched twice.",
+        description="Fetch everything that DIR lacks. Run the same command again after any "
+        "failure: complete cases are not fetched twice.",
     )
     add = download.add_argument
-    add("folder", metavar="DIR", type=Path, help="folder of cases to fill")
+    add("folder", metavar="DIR", type=Path, help="folder of cases")
     add("--source", choices=("idc", "nbia"), default="idc", help="archive of the CTs (default idc)")
     add("--cases", nargs="+", metavar="ID", help="case_000, 17 or 600-649")
     add("--collections", nargs="+", metavar="NAME", help="collections as in the case table")
@@ -25,7 +25,7 @@ def add_download(commands: Subparsers) -> None:
     add("--license", choices=("cc-by", "nc", "all"), default="all", help="nc adds CC BY-NC")
     add("--limit", type=int, metavar="N", help="at most N cases")
     add("--jobs", type=int, default=4, metavar="N", help="series at once (default 4, at most 16)")
-    add("--keep-dicom", action="store_true", help="leave each series in DIR/case_XXX/dicom")
+    add("--keep-dicom", action="store_true", help="keep each series in DIR/case_XXX/dicom")
     add("--dry-run", action="store_true", help="only show what would be fetched")
     _add_table_and_masks(download)
     add("--index", type=Path, metavar="PARQUET", help="IDC index to use instead of the installed")
@@ -48,8 +48,8 @@ def add_convert(commands: Subparsers) -> None:
     add(
         "--as-published",
         action="store_true",
-        help="DICOM_DIR is complete: read series of SAROS that have no even grid as its authors "
-        "did, if their label maps then fit",
+        help="DICOM_DIR is complete: replace uneven slice spacing by its mean, as the authors of "
+        "SAROS did, if the label maps then fit",
     )
     convert.set_defaults(run=_convert)
 
@@ -61,8 +61,7 @@ def _add_table_and_masks(command: argparse.ArgumentParser) -> None:
 
 def _download(options: argparse.Namespace) -> int:
     from .download import Download
-    from .plan import HOW_TO_APPLY, Selection, case_ids
-    from .tables import plan_table
+    from .plan import HOW_TO_APPLY, Selection, case_ids, plan_table
 
     download = Download(
         folder=options.folder,
@@ -87,7 +86,7 @@ def _download(options: argparse.Namespace) -> int:
         show(plan_table(plan))
         return 0
     outcomes = download.run(plan) if plan.public else []
-    # Those that are here came by another way: saros convert.
+    # Cases with a folder were converted by the user: saros convert.
     withheld = [case for case in plan.withheld if not (options.folder / case.case_id).is_dir()]
     code = _conclude(options.folder, outcomes, len(withheld))
     if withheld:
@@ -98,7 +97,6 @@ def _download(options: argparse.Namespace) -> int:
 def _convert(options: argparse.Namespace) -> int:
     from ..progress import progress_bar
     from .convert import Conversion, local_masks, local_table
-    from .outcomes import Outcome
 
     conversion = Conversion(
         folder=options.folder,
@@ -107,24 +105,15 @@ def _convert(options: argparse.Namespace) -> int:
         as_published=options.as_published,
     )
     with progress_bar("series") as report:
-        done: list[Outcome] = []
-
-        def progress(outcome: Outcome, total: int) -> None:
-            done.append(outcome)
-            report(len(done), total)
-
-        outcomes = conversion.run(options.source, progress=progress)
+        outcomes = conversion.run(options.source, progress=report)
     for outcome in outcomes:
         if outcome.path is not None:
             say(f"{outcome.status:8}{outcome.path}  (series {outcome.series_uid})")
     return _conclude(options.folder, outcomes)
 
 
-def _conclude(folder: Path, outcomes: "Sequence[Outcome]", withheld: int = 0) -> int:
-    """Show what failed and what is unusual; return the exit code."""
-    from .outcomes import write_failures
-    from .tables import closing_line, reasons_table
-
+def _conclude(folder: Path, outcomes: Sequence[Outcome], withheld: int = 0) -> int:
+    """Show failures and notes; return the exit code."""
     failures = write_failures(folder, outcomes)
     notes = [one for one in outcomes if one.reason and one.status != "failed"]
     if notes:

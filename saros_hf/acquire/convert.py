@@ -1,11 +1,10 @@
-"""Convert DICOM already on disk into case folders as SAROS has them."""
+"""``saros convert``: convert DICOM files on disk into case folders."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from threading import Event
-from typing import TypeAlias
 
 from ..archive.local_files import LocalFiles, open_source
 from ..archive.obtain_files import MASKS, MaskArchive, obtain_masks, obtain_table
@@ -16,24 +15,22 @@ from ..cases.table import read_case_table, tables_in
 from ..ct import broken_file, refuse_without_ct
 from ..dicom import CtSeries, DicomContents, find_series
 from ..errors import DicomError, SarosError
+from ..progress import OnProgress
 from .assemble import add_masks, assemble
 from .outcomes import Outcome, Status
 from .workspace import claim
 
-Progress: TypeAlias = Callable[[Outcome, int], None]
-"""Called with each outcome as it happens, and with how many there will be."""
-
 
 @dataclass(frozen=True)
 class Conversion:
-    """What all series of a run have in common.
+    """Options of a conversion.
 
     Attributes:
         folder: ``DIR`` of ``DIR/case_XXX``.
         table: Rows of the case table, empty to number the cases.
-        masks: Label maps to put beside the CTs of the table's cases.
-        as_published: The DICOM folder is known to be complete, so that series without an even
-            grid are read as the authors read them if their label maps then fit.
+        masks: Label maps to add to the CTs of the table's cases.
+        as_published: The DICOM folder is complete, so that uneven slice spacing is replaced by
+            its mean, as the authors did, if the label maps then fit.
     """
 
     folder: Path
@@ -41,20 +38,20 @@ class Conversion:
     masks: MaskArchive | None = None
     as_published: bool = False
 
-    def run(self, source: Path, *, progress: Progress | None = None) -> list[Outcome]:
-        """Make ``folder/<case_id>/image.nii.gz`` of every CT series in ``source``.
+    def run(self, source: Path, *, progress: OnProgress | None = None) -> list[Outcome]:
+        """Write ``folder/<case_id>/image.nii.gz`` for every CT series in ``source``.
 
-        A series gets the case id that the case table has for its SeriesInstanceUID, or else the
-        next ``case_000``, ``case_001``, ... that neither the table nor ``folder`` uses. One that
-        is in ``folder`` already is kept as it is. A series that fails does not stop the others.
+        The case id is taken from the case table by SeriesInstanceUID. Other series get the first
+        of ``case_000``, ``case_001``, ... that is used neither by the table nor in ``folder``.
+        Complete cases in ``folder`` are kept. A failed series does not stop the others.
 
         Args:
             source: A folder of any layout, or a .zip, with DICOM files among others.
-            progress: Told of each outcome as it happens.
+            progress: Called with the number of processed and of all series.
 
         Raises:
             MissingFileError: ``source`` is missing, or there is no CT in it.
-            UnreadableFileError: ``source`` is a file but no .zip that is safe to extract.
+            UnreadableFileError: ``source`` is a file other than a .zip that is safe to extract.
         """
         outcomes = []
         with open_source(source) as files:
@@ -64,7 +61,7 @@ class Conversion:
             for outcome in self._outcomes(files, contents):
                 outcomes.append(outcome)
                 if progress is not None:
-                    progress(outcome, total)
+                    progress(len(outcomes), total)
         return outcomes
 
     def _outcomes(self, files: LocalFiles, contents: DicomContents) -> Iterator[Outcome]:
@@ -87,16 +84,12 @@ class Conversion:
         return Outcome(series.uid, case_id, status, self.folder / case_id, note or "")
 
     def _finish(self, series: CtSeries, case_id: str, case: Case | None) -> str | None:
-        """Do what is still missing of a case; ``None`` if that was nothing."""
+        """Complete a case and return a note on it, ``None`` if it was complete already."""
         case_folder = self.folder / case_id
         with claim(self.folder, case_id) as work:
             if work is None:
-                raise DicomError(
-                    f"series {series.uid}",
-                    f"another saros at work on {case_id}",
-                    "one at a time",
-                    "Run the command again when that one has ended.",
-                )
+                found = f"another saros at work on {case_id}"
+                raise DicomError(f"series {series.uid}", found, "one at a time")
             if not holds_series(case_folder, series.uid):
                 return assemble(
                     series,
@@ -114,7 +107,7 @@ class Conversion:
 def local_table(
     folder: Path, given: str | Path | None, warn: Callable[[str], None]
 ) -> tuple[Case, ...]:
-    """Return the rows of the case table given or in ``folder``, none if there is no table."""
+    """Return the rows of the case table given or in ``folder``, ``()`` without one."""
     if given is None and not tables_in(folder):
         return ()
     return read_case_table(
@@ -125,13 +118,13 @@ def local_table(
 def local_masks(
     folder: Path, given: str | Path | None, warn: Callable[[str], None]
 ) -> MaskArchive | None:
-    """Return the label maps given or in ``folder``, ``None`` if there are none."""
+    """Return the label maps given or in ``folder``, ``None`` without any."""
     if given is None and not (folder / MASKS.name).is_file():
         return None
-    source = given if given is not None else folder / MASKS.name
+    source = given or folder / MASKS.name
     return obtain_masks(folder, source, patience=Patience(), stop=Event(), on_warning=warn)
 
 
-def _next_free(folder: Path, taken: set[str]) -> str:
+def _next_free(folder: Path, used: set[str]) -> str:
     names = (f"case_{number:03d}" for number in count())
-    return next(name for name in names if name not in taken and not (folder / name).exists())
+    return next(name for name in names if name not in used and not (folder / name).exists())

@@ -1,32 +1,33 @@
-"""What became of each series, for the table at the end of a run and for ``failures.csv``."""
+"""Results of a run, one per series: the tables at its end and ``failures.csv``."""
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ..files import write_atomically
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 FAILURES_NAME = "failures.csv"
 
-_Row: TypeAlias = tuple[str, str, str]
-_COLUMNS: _Row = ("case_id", "series_instance_uid", "reason")
+_COLUMNS = ["case_id", "series_instance_uid", "reason"]
 
 Status: TypeAlias = Literal["written", "kept", "failed"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one series.
+    """The result for one series.
 
     Attributes:
-        series_uid: Empty for a damaged file that does not say which series it is of.
-        case_id: Empty if the series failed before it was given one.
-        status: ``kept`` means that the case was there already.
+        series_uid: SeriesInstanceUID, empty for a damaged file of an unknown series.
+        case_id: Case id, empty if the series failed before it was given one.
+        status: ``kept`` means that the case existed already.
         path: The case folder, ``None`` if the series failed.
-        reason: Why it failed, or what is unusual about it, in one line.
+        reason: Why it failed, or a note on an unusual series, in one line.
     """
 
     series_uid: str
@@ -37,38 +38,51 @@ class Outcome:
 
 
 def write_failures(folder: Path, outcomes: Sequence[Outcome]) -> Path | None:
-    """Bring ``folder/failures.csv`` up to date with a run; it is gone when nothing is left in it.
+    """Update ``folder/failures.csv`` after a run; the file is removed once it is empty.
 
-    What an earlier run says of series that this one did not touch stays.
+    Failures of earlier runs stay if this run did not process the same series.
 
     Returns:
-        The file if something failed in this run.
+        The file if something failed in this run, else ``None``.
     """
     path = folder / FAILURES_NAME
-    touched = {outcome.series_uid for outcome in outcomes if outcome.series_uid}
-    rows = [row for row in _read(path) if row[1] and row[1] not in touched]
+    processed = {outcome.series_uid for outcome in outcomes}
+    rows = [row for row in _read(path) if row[1] and row[1] not in processed]
     failed = [
-        (one.case_id, one.series_uid, one.reason) for one in outcomes if one.status == "failed"
+        [one.case_id, one.series_uid, one.reason] for one in outcomes if one.status == "failed"
     ]
-    rows += [row for row in failed if row not in rows]
+    rows += failed
     if rows:
-        _write(path, rows)
+        with write_atomically(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([_COLUMNS, *rows])
     else:
         path.unlink(missing_ok=True)
     return path if failed else None
 
 
-def _read(path: Path) -> list[_Row]:
+def _read(path: Path) -> list[list[str]]:
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))[1:]
-    return [(row[0], row[1], row[2]) for row in rows if len(row) == len(_COLUMNS)]
+        return [row for row in list(csv.reader(file))[1:] if len(row) == len(_COLUMNS)]
 
 
-def _write(path: Path, rows: Sequence[_Row]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([_COLUMNS, *rows])
-    with write_atomically(path) as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8")
+def reasons_table(title: str, outcomes: Sequence[Outcome]) -> "Table":
+    """Return a table of cases with their reasons."""
+    from rich.table import Table
+
+    table = Table("case", "reason", title=title, title_justify="left")
+    for outcome in outcomes:
+        table.add_row(outcome.case_id or outcome.series_uid or "unknown", outcome.reason)
+    return table
+
+
+def closing_line(outcomes: Sequence[Outcome], withheld: int = 0) -> str:
+    """Return the number of cases by result, e.g. ``2 written, 1 failed``."""
+    counts = [
+        (sum(one.status == "written" for one in outcomes), "written"),
+        (sum(one.status == "kept" for one in outcomes), "there already"),
+        (sum(one.status == "failed" for one in outcomes), "failed"),
+        (withheld, "under controlled access"),
+    ]
+    return ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing to do"

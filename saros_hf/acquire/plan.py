@@ -1,16 +1,19 @@
-"""Which cases to fetch, how much that is, and which of them nobody can fetch without approval."""
+"""Cases to fetch, their size, and cases under controlled access."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from ..archive.series import RemoteSeries
 from ..cases.case import Case
 from ..cases.licenses import LICENSES, License
 from ..errors import UsageError
 from ..folds import FOLDS, split_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 LicenseChoice: TypeAlias = Literal["cc-by", "nc", "all"]
 
@@ -20,8 +23,8 @@ _LICENSES: dict[LicenseChoice, tuple[License, ...]] = {
     "all": get_args(License),
 }
 _CASE_NAME = re.compile(r"(?:case_)?(?P<first>\d{1,6})(?:-(?:case_)?(?P<last>\d{1,6}))?")
-LICENSE_CHOICES: tuple[LicenseChoice, ...] = get_args(LicenseChoice)
-SPLIT_CHOICES = ("train", "validation", "test", *FOLDS)
+_SPLITS = ("train", "validation", "test", *FOLDS)
+_GB = 1e9
 
 HOW_TO_APPLY = (
     "Controlled access (NIH NOT-OD-25-083): apply for dbGaP study phs004225, fetch the series with "
@@ -31,14 +34,14 @@ HOW_TO_APPLY = (
 
 @dataclass(frozen=True)
 class Selection:
-    """Which cases the user asks for; an empty tuple means all.
+    """Cases selected by the user; an empty tuple means all.
 
     Attributes:
         case_ids: ``case_000`` and so on.
         collections: Names as in the case table.
         splits: The paper's ``train``, ``validation``, ``test``, or folds.
         license: ``cc-by`` is CC BY only, ``nc`` adds CC BY-NC, ``all`` adds controlled access.
-        limit: At most so many cases that can be fetched.
+        limit: Maximum number of public cases.
     """
 
     case_ids: tuple[str, ...] = ()
@@ -48,15 +51,14 @@ class Selection:
     limit: int | None = None
 
 
-FindPublic: TypeAlias = Callable[[Iterable[str]], Mapping[str, RemoteSeries]]
-
-
 @dataclass(frozen=True)
 class Plan:
-    """The selected cases in table order: those that an archive hands out, and the others.
+    """The selected cases in table order.
 
     Attributes:
-        series: What the archive says of each public case, by case id.
+        public: Cases that the archives provide.
+        withheld: Cases that they do not.
+        series: Series of each public case, by case id.
     """
 
     public: tuple[Case, ...]
@@ -96,39 +98,40 @@ def case_ids(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def make_plan(table: Sequence[Case], selection: Selection, find_public: FindPublic) -> Plan:
-    """Return what ``selection`` means for ``table``.
+def make_plan(
+    table: Sequence[Case],
+    selection: Selection,
+    find_public: Callable[[Iterable[str]], Mapping[str, RemoteSeries]],
+) -> Plan:
+    """Return the cases of ``table`` that match ``selection``.
 
     Args:
         table: All rows of the case table.
-        selection: What the user asks for.
-        find_public: Looks series up in an archive's index, by SeriesInstanceUID.
+        selection: Cases selected by the user.
+        find_public: Returns the public ones among some SeriesInstanceUIDs.
 
     Raises:
-        UsageError: A case, collection or split does not exist, or nothing is left.
+        UsageError: A case, collection or split does not exist, or no case is left.
     """
     _refuse_unknown("--cases", selection.case_ids, [case.case_id for case in table])
     _refuse_unknown("--collections", selection.collections, [case.collection for case in table])
-    _refuse_unknown("--split", selection.splits, SPLIT_CHOICES)
+    _refuse_unknown("--split", selection.splits, _SPLITS)
     selected = [case for case in table if _matches(case, selection)]
     if not selected or (selection.limit is not None and selection.limit < 1):
-        raise UsageError(
-            "saros download",
-            "no case left by --cases, --collections, --split, --license and --limit",
-            "at least one",
-            "Leave one of them out.",
-        )
-    found = find_public(case.series_instance_uid for case in selected)
-    public = [case for case in selected if case.series_instance_uid in found][: selection.limit]
+        found = "no case left by --cases, --collections, --split, --license and --limit"
+        raise UsageError("saros download", found, "at least one")
+    found_public = find_public(case.series_instance_uid for case in selected)
+    public = [case for case in selected if case.series_instance_uid in found_public]
+    public = public[: selection.limit]
     return Plan(
         public=tuple(public),
-        withheld=tuple(case for case in selected if case.series_instance_uid not in found),
-        series={case.case_id: found[case.series_instance_uid] for case in public},
+        withheld=tuple(case for case in selected if case.series_instance_uid not in found_public),
+        series={case.case_id: found_public[case.series_instance_uid] for case in public},
     )
 
 
 def plan_rows(plan: Plan) -> list[PlanRow]:
-    """Return the plan by collection, those that are withheld last."""
+    """Return the plan by collection, withheld cases last."""
     rows: dict[tuple[bool, str, License], PlanRow] = {}
     for case in (*plan.public, *plan.withheld):
         series = plan.series.get(case.case_id)
@@ -138,6 +141,31 @@ def plan_rows(plan: Plan) -> list[PlanRow]:
         row = rows.get(key, PlanRow(case.collection, license_, series is not None, 0, 0))
         rows[key] = replace(row, cases=row.cases + 1, size_bytes=row.size_bytes + size_bytes)
     return [rows[key] for key in sorted(rows)]
+
+
+def plan_table(plan: Plan) -> "Table":
+    """Return a table of the plan by collection and licence, with the number of withheld cases."""
+    from rich.table import Table
+
+    table = Table("collection", "licence", title="CTs to fetch", title_justify="left")
+    table.add_column("cases", justify="right")
+    table.add_column("GB", justify="right")
+    table.add_column("access")
+    for row in plan_rows(plan):
+        access = "public"
+        if not row.public:
+            controlled = row.license == "NIH controlled access"
+            access = "controlled" if controlled else "not in this index"
+        size = f"{row.size_bytes / _GB:.1f}" if row.public else "-"
+        table.add_row(row.collection, row.license, str(row.cases), size, access)
+    table.add_section()
+    size = f"{plan.size_bytes / _GB:.1f}"
+    table.add_row("public", "", str(len(plan.public)), size, "", style="bold")
+    if plan.withheld:
+        table.add_row("controlled access", "", str(len(plan.withheld)), "-", "", style="bold")
+        table.caption = HOW_TO_APPLY
+        table.caption_justify = "left"
+    return table
 
 
 def _matches(case: Case, selection: Selection) -> bool:
@@ -150,11 +178,9 @@ def _matches(case: Case, selection: Selection) -> bool:
 
 
 def _refuse_unknown(option: str, given: Collection[str], known: Collection[str]) -> None:
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        close = get_close_matches(unknown[0], dict.fromkeys(known), n=3, cutoff=0.5)
-        raise UsageError(
-            option,
-            f"{unknown[0]!r}, which the case table does not have",
-            f"for example {', '.join(close or list(dict.fromkeys(known))[:3])}",
-        )
+    for name in given:
+        if name not in known:
+            close = get_close_matches(name, dict.fromkeys(known), n=3, cutoff=0.5)
+            examples = ", ".join(close or list(dict.fromkeys(known))[:3])
+            found = f"{name!r}, which the case table does not have"
+            raise UsageError(option, found, f"for example {examples}")

@@ -1,1 +1,1 @@
-"""Where the bytes come from."""
+"""Files from archives (IDC, NBIA, TCIA's web site) and from the user's disk."""

@@ -1,4 +1,4 @@
-"""Series from NCI Imaging Data Commons: anonymous S3, one file an instance."""
+"""Series from NCI Imaging Data Commons: anonymous S3, one file per instance."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from threading import Event
 
 from ..errors import TransferError, TransientError
 from ..files import md5
-from .http_download import counting
+from .http_download import RETRY, counting
 from .retry import Patience
 from .s5cmd import S5cmd
 from .series import RemoteSeries
@@ -41,9 +41,9 @@ class IdcSource:
     """The archive's buckets, read with s5cmd.
 
     Attributes:
-        patience: Its ``stall_s`` is how long a connection may be silent.
+        patience: ``stall_s`` is the longest time without any progress.
         endpoint: Address of another S3 server than Amazon's.
-        workers: Files at once, of one series.
+        workers: Number of simultaneous transfers per series.
     """
 
     patience: Patience
@@ -58,68 +58,37 @@ class IdcSource:
         on_bytes: Callable[[int], None],
         stop: Event,
     ) -> None:
-        """Bring every file of ``series`` into ``folder`` and check size and MD5 of each.
+        """Download every file of ``series`` into ``folder`` and check size and MD5 of each.
 
-        One call is one try; files that are there and whole are not fetched again.
+        One call is one attempt; intact files of an earlier call are kept.
 
         Args:
-            series: What to fetch.
-            folder: Belongs to this series alone; strangers in it are removed.
-            on_bytes: Called with the number of bytes that have just arrived, those of files
-                that were there included. A call that fails takes back all that it has counted.
-            stop: Set to give up within a second.
+            series: Series to download.
+            folder: Folder of this series; any other files in it are removed.
+            on_bytes: Called with the number of new bytes, those of intact files included. A call
+                that fails subtracts everything that it has counted.
+            stop: Set to end the transfer within a second.
 
         Raises:
-            TransientError: Worth another call.
-            TransferError: Not worth another call: forbidden, gone, or revised since the index was
-                made, so that the number of files is another one.
+            TransientError: A retry may help.
+            TransferError: A retry will not help: the series is not public, gone, or has another
+                number of files than in the index; or ``stop`` was set.
             OSError: The disk is full or cannot be written to.
         """
         s5cmd = S5cmd(f"series {series.series_uid}", self.endpoint, self.patience, stop)
         with counting(on_bytes) as count:
-            remote = self._list(s5cmd, series)
+            remote = _list(s5cmd, series)
             folder.mkdir(parents=True, exist_ok=True)
-            _remove_strangers(folder, {file.name for file in remote})
+            _remove_others(folder, {file.name for file in remote})
             missing = [file for file in remote if not file.is_whole(folder / file.name)]
-            count(sum(file.size_bytes for file in remote) - _size_bytes(missing))
+            count(sum(file.size_bytes for file in remote if file not in missing))
             if missing:
                 sources = [file.address for file in missing]
-                # One address for all of them spares the server a question about each.
+                # One pattern for all files spares the server a question about each.
                 if len(missing) == len(remote):
                     sources = [f"{series.location}*"]
                 self._copy(s5cmd, sources, folder, count)
                 _refuse_damaged(s5cmd.where, missing, folder)
-
-    def _list(self, s5cmd: S5cmd, series: RemoteSeries) -> list[_RemoteFile]:
-        answers = s5cmd.run("ls", "--etag", f"{series.location}*")
-        files = [
-            _RemoteFile(
-                answer["key"], int(answer.get("size", 0)), answer.get("etag", "").strip('"')
-            )
-            for answer in answers
-            if answer.get("type") == "file"
-        ]
-        if len(files) != series.instances:
-            raise TransferError(
-                s5cmd.where,
-                f"{len(files)} files",
-                f"{series.instances} as listed in the index",
-                "The archive has revised it: update idc-index-data, or try --source nbia.",
-            )
-        # Anything else could leave the folder, or be a pattern to s5cmd, which lists once more.
-        odd = [
-            file.address
-            for file in files
-            if file.address != series.location + file.name or not _PLAIN_NAME.fullmatch(file.name)
-        ]
-        if odd:
-            raise TransferError(
-                s5cmd.where,
-                f"a file named {odd[0]!r}",
-                "letters, digits, dots and dashes, and no folders",
-                "Do not trust this archive; nothing was fetched.",
-            )
-        return files
 
     def _copy(
         self, s5cmd: S5cmd, sources: Iterable[str], folder: Path, count: Callable[[int], None]
@@ -131,13 +100,32 @@ class IdcSource:
                 count(int(answer["object"].get("size", 0)))
 
 
-def _remove_strangers(folder: Path, names: set[str]) -> None:
-    """Remove what is no file of the series, such as half files of a killed run."""
+def _list(s5cmd: S5cmd, series: RemoteSeries) -> list[_RemoteFile]:
+    files = [
+        _RemoteFile(answer["key"], int(answer.get("size", 0)), answer.get("etag", "").strip('"'))
+        for answer in s5cmd.run("ls", "--etag", f"{series.location}*")
+        if answer.get("type") == "file"
+    ]
+    if len(files) != series.instances:
+        raise TransferError(
+            s5cmd.where,
+            f"{len(files)} files",
+            f"{series.instances} as listed in the index",
+            "The archive has revised it: update idc-index-data, or try --source nbia.",
+        )
+    # Other names could lead out of the folder, or be patterns to s5cmd.
+    for file in files:
+        if file.address != series.location + file.name or not _PLAIN_NAME.fullmatch(file.name):
+            expected = "letters, digits, dots and dashes, and no folders"
+            raise TransferError(s5cmd.where, f"a file named {file.address!r}", expected)
+    return files
+
+
+def _remove_others(folder: Path, names: set[str]) -> None:
+    """Remove everything but the files of the series, e.g. unfinished files of a killed run."""
     for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name not in names or path.is_symlink():
-            path.unlink()
+        if path.name not in names:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _refuse_damaged(where: str, files: list[_RemoteFile], folder: Path) -> None:
@@ -145,13 +133,5 @@ def _refuse_damaged(where: str, files: list[_RemoteFile], folder: Path) -> None:
     for name in damaged:
         (folder / name).unlink(missing_ok=True)
     if damaged:
-        raise TransientError(
-            where,
-            f"wrong size or MD5 in {len(damaged)} of {len(files)} files ({damaged[0]})",
-            "what the archive lists",
-            "Run the same command again; what has arrived whole is kept.",
-        )
-
-
-def _size_bytes(files: Iterable[_RemoteFile]) -> int:
-    return sum(file.size_bytes for file in files)
+        found = f"wrong size or MD5 in {len(damaged)} of {len(files)} files ({damaged[0]})"
+        raise TransientError(where, found, "sizes and MD5 as listed by the archive", RETRY)

@@ -16,8 +16,8 @@ class LocalFiles:
     """The regular files of a source, sorted by path.
 
     Attributes:
-        source: The folder or .zip that the user named.
-        root: The folder the files lie in, a temporary one for a .zip.
+        source: The folder or .zip given by the user.
+        root: The folder that contains the files, a temporary one for a .zip.
         paths: Every regular file below ``root``.
     """
 
@@ -26,7 +26,7 @@ class LocalFiles:
     paths: tuple[Path, ...]
 
     def name_of(self, path: Path) -> str:
-        """Return ``path`` in terms of what the user named, e.g. ``chest.zip/CT/1.dcm``."""
+        """Return ``path`` relative to the user's source, e.g. ``chest.zip/CT/1.dcm``."""
         return str(self.source / path.relative_to(self.root))
 
 
@@ -36,8 +36,8 @@ def open_source(source: Path) -> Iterator[LocalFiles]:
 
     Raises:
         MissingFileError: There is nothing at ``source``.
-        UnreadableFileError: It is a file but no whole .zip, or a .zip that reaches outside itself.
-        UsageError: The .zip holds more bytes than the temporary folder has room for.
+        UnreadableFileError: The file is not an intact .zip, or has members outside itself.
+        OSError: The temporary folder has too little space for the .zip.
     """
     if source.is_dir():
         yield LocalFiles(source, source, _regular_files(source))
@@ -51,10 +51,12 @@ def open_source(source: Path) -> Iterator[LocalFiles]:
 
 
 def _regular_files(root: Path) -> tuple[Path, ...]:
+    """Return all regular files but the companions that macOS adds."""
     paths = (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
-    return tuple(sorted(path for path in paths if path.is_file() and not _is_apple_double(path)))
-
-
-def _is_apple_double(path: Path) -> bool:
-    """Return whether macOS made this companion file, which is named like the one it describes."""
-    return path.name.startswith("._") or "__MACOSX" in path.parts
+    return tuple(
+        sorted(
+            path
+            for path in paths
+            if path.is_file() and not path.name.startswith("._") and "__MACOSX" not in path.parts
+        )
+    )

@@ -5,21 +5,23 @@ import shutil
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from threading import Event
-from typing import IO, cast
 from zipfile import ZipFile, ZipInfo
 
-from ..errors import MissingFileError, UnreadableFileError
+import aiohttp
+import fsspec
+
+from ..errors import MissingFileError, TransferError, TransientError, UnreadableFileError, causes
 from ..files import write_atomically
 from ..labels import TASKS, Task
-from .http_request import public_url
-from .remote_file import RemoteFile
-from .retry import Patience
+from .http_download import RETRY, public_url, status_error
+from .retry import Patience, with_retries
 from .unzip import file_members, open_zip, refuse_unsafe
 
 _MEMBER_LIMIT_BYTES = 512 << 20
+_BLOCK_BYTES = 256 << 10
 _CASE = re.compile(r"case_\d{3,}")
 _TASK_OF: Mapping[str, Task] = {f"{task}.nii.gz": task for task in TASKS}
 _EXPECTED = "the SAROS label maps, <stem>/case_XXX/body-regions.nii.gz"
@@ -29,15 +31,15 @@ _REMEDY = "Delete it and run the same command again, or fetch it anew."
 class MaskArchive:
     """Label maps in a ZIP with ``case_XXX/body-{regions,parts}.nii.gz`` at any depth.
 
-    Nothing is opened before it is asked for, and every call opens the ZIP for itself, so that
-    threads and worker processes can share one.
+    The ZIP is opened by every method anew, so that threads and worker processes can share one
+    instance.
 
     Args:
         path: The ZIP.
 
     Raises:
-        UnreadableFileError: From every method, if it is no whole ZIP, holds a member that is
-            unsafe or unduly large, or no case or the same label map twice.
+        UnreadableFileError: From every method, if the file is not an intact ZIP, has an unsafe
+            or too large member, no case, or the same label map twice.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -49,30 +51,25 @@ class MaskArchive:
         return frozenset(self._members)
 
     def tasks_of(self, case_id: str) -> tuple[Task, ...]:
-        """Return which label maps of a case there are, none for an unknown case."""
+        """Return the tasks with a label map of a case, none for an unknown case."""
         return tuple(self._members.get(case_id, {}))
 
     def extract_case(self, case_id: str, folder: Path) -> dict[Task, Path]:
         """Write the label maps of a case into ``folder``, byte by byte as they are.
 
         Returns:
-            ``body-regions`` and, where the case has them, ``body-parts``.
+            Paths of ``body-regions`` and, if the case has them, ``body-parts``.
 
         Raises:
             MissingFileError: There are no body regions of that case.
         """
         members = self._members.get(case_id, {})
         if "body-regions" not in members:
-            raise MissingFileError(
-                self.path,
-                f"no body regions of {case_id}",
-                f"{case_id}/body-regions.nii.gz",
-                "Check the case id, or use the published archive.",
-            )
-        paths: dict[Task, Path] = {}
+            expected = f"{case_id}/body-regions.nii.gz"
+            raise MissingFileError(self.path, f"no body regions of {case_id}", expected)
+        paths = {task: folder / f"{task}.nii.gz" for task in members}
         with self._open() as archive:
             for task, member in members.items():
-                paths[task] = folder / f"{task}.nii.gz"
                 with (
                     archive.open(member) as packed,
                     write_atomically(paths[task]) as aside,
@@ -82,7 +79,7 @@ class MaskArchive:
         return paths
 
     def holds(self, case_id: str, task: Task, path: Path) -> bool:
-        """Return whether a file is the label map of a case, byte by byte as far as a CRC tells."""
+        """Return whether a file has size and CRC of the label map of a case."""
         member = self._members.get(case_id, {}).get(task)
         if member is None or member.file_size != path.stat().st_size:
             return False
@@ -95,8 +92,9 @@ class MaskArchive:
             members = file_members(archive)
         for member in members:
             refuse_unsafe(member, self.path)
-            *_, folder, name = ("", *PurePosixPath(member.filename).parts)
-            if name not in _TASK_OF or not _CASE.fullmatch(folder) or _is_by_macos(member):
+            parts = PurePosixPath(member.filename).parts
+            *_, folder, name = ("", *parts)
+            if name not in _TASK_OF or not _CASE.fullmatch(folder) or "__MACOSX" in parts:
                 continue
             tasks = cases.setdefault(folder, {})
             if _TASK_OF[name] in tasks:
@@ -106,7 +104,10 @@ class MaskArchive:
             tasks[_TASK_OF[name]] = member
         if not cases:
             raise self._unreadable(f"no label map among {len(members)} files")
-        return {case_id: _in_order(tasks) for case_id, tasks in cases.items()}
+        return {
+            case_id: {task: tasks[task] for task in TASKS if task in tasks}
+            for case_id, tasks in cases.items()
+        }
 
     def _open(self) -> AbstractContextManager[ZipFile]:
         return open_zip(self.path, _EXPECTED, _REMEDY)
@@ -116,39 +117,53 @@ class MaskArchive:
 
 
 class RemoteMaskArchive(MaskArchive):
-    """The ZIP on its web server: of each case only its own bytes are asked for.
+    """The ZIP on its web server, read by HTTP ranges: the table of contents and one case.
 
     Args:
         url: An http or https address.
-        patience: With the server.
+        patience: Time-outs and retries.
 
     Raises:
-        TransferError: From every method, if the server cannot be read from in parts.
+        TransferError: From every method, if the server does not support ranges or fails.
     """
 
     def __init__(self, url: str, patience: Patience) -> None:
         super().__init__(public_url(url))
         self._url = url
         self._patience = patience
-        self._file: RemoteFile | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        """Leave out what has been read, so that workers receive a few words only."""
-        return {"path": self.path, "_url": self._url, "_patience": self._patience, "_file": None}
+        """Leave the table of contents out, so that little is sent to worker processes."""
+        return {"path": self.path, "_url": self._url, "_patience": self._patience}
+
+    def extract_case(self, case_id: str, folder: Path) -> dict[Task, Path]:
+        """Write the label maps of a case into ``folder``, with retries."""
+        action = partial(super().extract_case, case_id, folder)
+        return with_retries(action, patience=self._patience, stop=Event())
 
     @contextmanager
     def _open(self) -> Iterator[ZipFile]:
-        # Kept open: its table of contents is read once.
-        if self._file is None:
-            self._file = RemoteFile(self._url, patience=self._patience, stop=Event())
-        file = cast(IO[bytes], self._file)
-        with open_zip(self.path, _EXPECTED, _REMEDY, file=file) as archive:
-            yield archive
+        stall_s = self._patience.stall_s
+        timeout = aiohttp.ClientTimeout(sock_connect=stall_s, sock_read=stall_s)
+        server = fsspec.filesystem("http", client_kwargs={"timeout": timeout, "trust_env": True})
+        try:
+            with (
+                server.open(self._url, block_size=_BLOCK_BYTES, cache_type="blockcache") as file,
+                open_zip(self.path, _EXPECTED, _REMEDY, file=file) as archive,
+            ):
+                yield archive
+        except (aiohttp.ClientError, TimeoutError, FileNotFoundError, ValueError) as error:
+            raise _transfer_error(self._url, error) from error
 
 
-def _is_by_macos(member: ZipInfo) -> bool:
-    return "__MACOSX" in PurePosixPath(member.filename).parts
-
-
-def _in_order(tasks: Mapping[Task, ZipInfo]) -> dict[Task, ZipInfo]:
-    return {task: tasks[task] for task in TASKS if task in tasks}
+def _transfer_error(url: str, error: Exception) -> TransferError:
+    """Return the error for whatever fsspec raised; its own text may contain secrets."""
+    *_, root = chain = list(causes(error))
+    for cause in chain:
+        if isinstance(cause, aiohttp.ClientResponseError):
+            return status_error(url, cause.status)
+    if isinstance(root, ValueError):
+        found, remedy = "a server without byte ranges", "Fetch the whole file: saros download DIR"
+        return TransferError(public_url(url), found, "HTTP 206 (Partial Content)", remedy)
+    found = f"a lost connection ({type(root).__name__})"
+    return TransientError(public_url(url), found, "an answer", RETRY)

@@ -1,4 +1,4 @@
-"""Try a transfer again where that is worth it, waiting longer each time."""
+"""Retry transfers that failed for a passing reason, with growing pauses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to put up with a server.
+    """Limits for retries and time-outs.
 
     Attributes:
-        attempts: Tries of one transfer, the first one included.
-        first_wait_s: Pause after the first failure; it doubles with each further one.
-        longest_wait_s: No pause is longer, not even one the server asks for.
-        stall_s: A connection that brings nothing for so long counts as lost.
+        attempts: Maximum number of attempts, the first one included.
+        first_wait_s: Pause after the first failure; it doubles with every further failure.
+        longest_wait_s: Maximum pause, also if the server asks for a longer one.
+        stall_s: A connection without any data for this long counts as lost.
     """
 
     attempts: int = 6
@@ -30,15 +30,15 @@ class Patience:
 
 
 def with_retries(action: Callable[[], T], *, patience: Patience, stop: Event) -> T:
-    """Return what ``action`` returns, calling it again while it raises ``TransientError``.
+    """Return the result of ``action``, which is called again if it raises ``TransientError``.
 
     Args:
-        action: Goes on where its last call stopped.
-        patience: Number of tries and pauses.
-        stop: Set to give up at once, even in a pause.
+        action: Function that resumes where its last call stopped.
+        patience: Number of attempts and length of pauses.
+        stop: Set to give up at once, even during a pause.
 
     Raises:
-        TransientError: The last try's.
+        TransientError: The error of the last attempt.
     """
     backoff = tenacity.wait_exponential(
         multiplier=patience.first_wait_s, max=patience.longest_wait_s
@@ -46,8 +46,8 @@ def with_retries(action: Callable[[], T], *, patience: Patience, stop: Event) ->
 
     def wait(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
-        asked = error.retry_after_s if isinstance(error, TransientError) else None
-        return min(max(backoff(state), asked or 0.0), patience.longest_wait_s)
+        requested = error.retry_after_s if isinstance(error, TransientError) else None
+        return min(max(backoff(state), requested or 0.0), patience.longest_wait_s)
 
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(patience.attempts) | tenacity.stop_when_event_set(stop),

@@ -1,5 +1,6 @@
-"""Extract a ZIP that nobody vouches for."""
+"""Extract an untrusted ZIP."""
 
+import errno
 import lzma
 import shutil
 import stat
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from ..errors import UnreadableFileError, UsageError
+from ..errors import UnreadableFileError
 
 _BOMB_BYTES = 1 << 30
 _BOMB_RATIO = 100
@@ -30,64 +31,63 @@ _ZIP_ERRORS = (
 
 
 class BrokenZipError(UnreadableFileError):
-    """A file is no whole ZIP: cut short, damaged, encrypted, or something else altogether."""
+    """A file is cut short, damaged, encrypted, or not a ZIP at all."""
 
 
-def extract(archive_path: Path, root: Path, *, limit_bytes: int | None = None) -> None:
-    """Extract every file of a ZIP below ``root``, or nothing if one of them is unsafe.
+def extract(archive_path: Path, root: Path) -> None:
+    """Extract every file of a ZIP below ``root``, or none if one of them is unsafe.
 
-    Only a damage that shows while reading leaves files behind.
+    Only damage that shows while reading leaves files behind.
 
     Args:
         archive_path: The ZIP.
         root: An existing folder.
-        limit_bytes: How many bytes the files may have together.
 
     Raises:
-        BrokenZipError: It is no whole ZIP.
-        UnreadableFileError: It reaches outside itself, holds links or special files, or is
-            larger than ``limit_bytes`` or than any honest ZIP of its size.
-        UsageError: It holds more bytes than there is room for.
+        BrokenZipError: The file is not an intact ZIP.
+        UnreadableFileError: It has members outside itself, links or special files, or is larger
+            than an honest ZIP of its size can be.
+        OSError: The disk has too little space.
     """
     remedy = "Fetch it again, or unpack it yourself and give the folder."
     with open_zip(archive_path, "a folder or a .zip of DICOM files", remedy) as archive:
         members = file_members(archive)
         for member in members:
             refuse_unsafe(member, archive_path)
-        _refuse_too_large(members, archive_path, root, limit_bytes)
+        _refuse_too_large(sum(member.file_size for member in members), archive_path, root)
         for member in members:
-            _extract_member(archive, member, root)
+            path = root / member.filename
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # "x": two members with the same name are an error.
+            with archive.open(member) as packed, path.open("xb") as file:
+                shutil.copyfileobj(packed, file, 1 << 20)
 
 
 @contextmanager
 def open_zip(
     path: str | Path, expected: str, remedy: str, *, file: IO[bytes] | None = None
 ) -> Iterator[zipfile.ZipFile]:
-    """Yield a ZIP to read; whatever is wrong with its bytes becomes a ``BrokenZipError``.
+    """Yield a ZIP to read; any damage found in it becomes a ``BrokenZipError``.
 
     Args:
-        path: The ZIP, or what messages call it.
-        expected: What the file should be.
-        remedy: What the user can do if it is not.
-        file: Where its bytes come from if not from ``path``.
+        path: The ZIP, or its name in messages.
+        expected: Description of the file that it should be.
+        remedy: Advice to the user if it is not.
+        file: Source of its bytes if not ``path``.
 
     Raises:
-        BrokenZipError: It is no whole ZIP.
+        BrokenZipError: The file is not an intact ZIP.
     """
     try:
         with zipfile.ZipFile(path if file is None else file) as archive:
             yield archive
     except _ZIP_ERRORS as error:
-        raise BrokenZipError(
-            path,
-            f"a file that is no whole .zip ({type(error).__name__}: {error})",
-            expected,
-            remedy,
-        ) from error
+        found = f"a file that is no whole .zip ({type(error).__name__}: {error})"
+        raise BrokenZipError(path, found, expected, remedy) from error
 
 
 def file_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Return all members that are no folders."""
+    """Return all members other than folders."""
     # ZipInfo.is_dir fails on an empty name.
     return [member for member in archive.infolist() if not member.filename.endswith("/")]
 
@@ -96,7 +96,7 @@ def refuse_unsafe(member: zipfile.ZipInfo, archive_path: str | Path) -> None:
     """Raise if a member would not become a regular file below the folder it is extracted to.
 
     Raises:
-        UnreadableFileError: Its name leads elsewhere, or it is a link or special file.
+        UnreadableFileError: Its path leads elsewhere, or it is a link or special file.
     """
     name = PurePosixPath(member.filename.replace("\\", "/"))
     kind = stat.S_IFMT(member.external_attr >> 16)
@@ -109,43 +109,21 @@ def refuse_unsafe(member: zipfile.ZipInfo, archive_path: str | Path) -> None:
     raise _untrusted(archive_path, found, "regular files below the archive's own folder")
 
 
-def _refuse_too_large(
-    members: list[zipfile.ZipInfo], archive_path: Path, root: Path, limit_bytes: int | None
-) -> None:
-    needed = sum(member.file_size for member in members)
-    if needed > max(_BOMB_BYTES, _BOMB_RATIO * archive_path.stat().st_size):
-        raise _untrusted(
-            archive_path,
-            f"{_gib(needed)} packed into {archive_path.stat().st_size} bytes",
-            f"at most {_BOMB_RATIO} times the packed size",
-        )
-    if limit_bytes is not None and needed > limit_bytes:
-        raise _untrusted(
-            archive_path, f"{needed} bytes of files in it", f"at most {limit_bytes} bytes"
-        )
+def _refuse_too_large(needed: int, archive_path: Path, root: Path) -> None:
+    packed = archive_path.stat().st_size
+    if needed > max(_BOMB_BYTES, _BOMB_RATIO * packed):
+        found = f"{_gib(needed)} packed into {packed} bytes"
+        raise _untrusted(archive_path, found, f"at most {_BOMB_RATIO} times the packed size")
     free = shutil.disk_usage(root).free
     if needed > free:
-        raise UsageError(
-            archive_path,
-            f"{_gib(needed)} of files in it, {_gib(free)} free in {root}",
-            "room to extract it",
-            "Set TMPDIR to a larger disk, or unpack it yourself and give the folder.",
-        )
+        text = f"No space left on device ({_gib(needed)} to extract, {_gib(free)} free)"
+        raise OSError(errno.ENOSPC, f"{text}; set TMPDIR to a larger disk", str(root))
 
 
 def _untrusted(archive_path: str | Path, found: str, expected: str) -> UnreadableFileError:
-    return UnreadableFileError(
-        archive_path, found, expected, "Do not trust this archive; nothing of it was extracted."
-    )
+    remedy = "Do not trust this archive; nothing of it was extracted."
+    return UnreadableFileError(archive_path, found, expected, remedy)
 
 
 def _gib(count: int) -> str:
     return f"{count / 2**30:.1f} GiB"
-
-
-def _extract_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: Path) -> None:
-    path = root / member.filename
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # "x": of two members with one name neither may vanish.
-    with archive.open(member) as packed, path.open("xb") as file:
-        shutil.copyfileobj(packed, file, 1 << 20)

@@ -1,4 +1,4 @@
-"""CTs beside the label maps that were drawn on them."""
+"""CTs with the label maps that were drawn on them."""
 
 import json
 import zipfile
@@ -22,7 +22,7 @@ from saros_hf.volume import Volume
 
 # Five slices at 2 mm from z = -20 on: two at 5 mm.
 UP = np.array([[-1.0, 0, 0, 30], [0, -1, 0, 40], [0, 0, 5, -20], [0, 0, 0, 1]])
-# The same from the top, z = -12, and what the label maps of case_647 say of that.
+# The same from the top, z = -12, and the wrong affine of the label maps of case_647.
 DOWN = np.array([[-1.0, 0, 0, 30], [0, -1, 0, 40], [0, 0, -5, -12], [0, 0, 0, 1]])
 WRONG = np.array([[-1.0, 0, 0, 30], [0, -1, 0, 40], [0, 0, 5, -12], [0, 0, 0, 1]])
 
@@ -49,7 +49,7 @@ def archive(
     return MaskArchive(folder / "masks.zip")
 
 
-def test_image_and_label_maps_share_one_affine_to_the_last_bit(tmp_path: Path) -> None:
+def test_image_and_label_maps_have_the_same_affine(tmp_path: Path) -> None:
     good_series(tmp_path / "dicom")
     nearly = UP + np.diag([0, 0, 1e-6, 0])
     masks = archive(tmp_path, "case_001", nearly)
@@ -64,7 +64,7 @@ def test_image_and_label_maps_share_one_affine_to_the_last_bit(tmp_path: Path) -
         assert (out / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
-def test_label_maps_that_run_head_first_take_the_cts_affine(tmp_path: Path) -> None:
+def test_head_first_label_maps_get_the_affine_of_the_ct(tmp_path: Path) -> None:
     good_series(tmp_path / "dicom", TOP_DOWN_UID)
     masks = archive(tmp_path, "case_647", WRONG)
     out = tmp_path / "cases" / "case_647"
@@ -82,7 +82,7 @@ def test_label_maps_that_run_head_first_take_the_cts_affine(tmp_path: Path) -> N
     assert json.loads((out / "source.json").read_text())["stacking"] == "against-normal"
 
 
-def test_label_maps_that_lie_about_their_direction_are_known_by_series(tmp_path: Path) -> None:
+def test_label_maps_with_the_wrong_direction_are_known_by_series(tmp_path: Path) -> None:
     # Ten slices at 5 mm: the grids counted from foot and from head hold the same places.
     write_series(
         tmp_path / "dicom",
@@ -97,7 +97,7 @@ def test_label_maps_that_lie_about_their_direction_are_known_by_series(tmp_path:
     assert read_mask(out / "body-regions.nii.gz", "body-regions").orientation == "LPI"
 
 
-def test_other_grid_leaves_nothing(tmp_path: Path) -> None:
+def test_other_grid_is_refused(tmp_path: Path) -> None:
     good_series(tmp_path / "dicom")
     masks = archive(tmp_path, "case_001", UP, (4, 3, 3))
     out = tmp_path / "cases" / "case_001"
@@ -108,7 +108,7 @@ def test_other_grid_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "cases").iterdir()) == []
 
 
-def test_series_without_even_grid_is_read_as_published_only_if_complete_and_fitting(
+def test_uneven_series_is_read_as_published_only_if_complete_and_fitting(
     tmp_path: Path,
 ) -> None:
     for k, z in enumerate([-20, -18, -16, -13, -12]):
@@ -127,7 +127,7 @@ def test_series_without_even_grid_is_read_as_published_only_if_complete_and_fitt
     assert read_image(out / "image.nii.gz").array[0, 0].tolist() == [0, 2]
 
 
-def test_label_maps_join_a_ct_that_was_there(tmp_path: Path) -> None:
+def test_label_maps_are_added_to_an_existing_ct(tmp_path: Path) -> None:
     out = tmp_path / "cases" / "case_001"
     write_volume(out / "image.nii.gz", Volume(np.zeros((4, 3, 2), np.int16), UP))
     masks = archive(tmp_path, "case_001", UP)
@@ -143,7 +143,7 @@ def test_label_maps_join_a_ct_that_was_there(tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == ["body-regions.nii.gz", "image.nii.gz"]
 
 
-def test_case_without_body_parts_is_whole_without_them(tmp_path: Path) -> None:
+def test_case_without_body_parts_is_complete(tmp_path: Path) -> None:
     good_series(tmp_path / "dicom", SERIES_UID)
     masks = archive(tmp_path, "case_452", UP, parts=False)
     out = tmp_path / "cases" / "case_452"

@@ -12,7 +12,7 @@ def lines(folder: Path) -> list[str]:
     return (folder / "failures.csv").read_text().splitlines()
 
 
-def test_failures_of_series_that_a_run_does_not_touch_stay(tmp_path: Path) -> None:
+def test_failures_of_other_series_stay(tmp_path: Path) -> None:
     first = [outcome(1, "HTTP 503"), outcome(2, 'a "gap", of 4 mm'), outcome(3)]
     assert write_failures(tmp_path, first) == tmp_path / "failures.csv"
     assert lines(tmp_path) == [
@@ -28,7 +28,7 @@ def test_failures_of_series_that_a_run_does_not_touch_stay(tmp_path: Path) -> No
     assert not (tmp_path / "failures.csv").exists()
 
 
-def test_damaged_files_of_no_known_series_are_told_once(tmp_path: Path) -> None:
+def test_damaged_files_of_unknown_series_are_listed_once(tmp_path: Path) -> None:
     lost = Outcome("", "", "failed", None, "1.dcm: cut short")
     write_failures(tmp_path, [lost])
     write_failures(tmp_path, [lost, outcome(1, "HTTP 503")])

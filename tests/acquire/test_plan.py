@@ -73,7 +73,7 @@ def test_selections_are_combined() -> None:
         ({"limit": 0}, "no case left"),
     ],
 )
-def test_what_cannot_be_is_refused(selection: dict[str, object], message: str) -> None:
+def test_invalid_selection_is_refused(selection: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         plan(**selection)
 
@@ -91,7 +91,7 @@ def test_case_names() -> None:
         case_ids(["fold-1"])
 
 
-def test_the_published_cases(real_data: Path) -> None:
+def test_published_cases(real_data: Path) -> None:
     archive = real_data / "archive"
     table = read_case_table(archive / "segmentation-info-reconstructed.csv")
     index = partial(find_public, index=archive / "idc-v25-saros-public-series.parquet")
@@ -100,7 +100,8 @@ def test_the_published_cases(real_data: Path) -> None:
     assert round(whole.size_bytes / 1e9, 1) == 72.9
     rows = plan_rows(whole)
     assert sum(row.cases for row in rows if row.license == "NIH controlled access") == 174
-    # Licence as the index has it and as the case table's collection has it are one.
+    assert PlanRow("QIN-HEADNECK", "NIH controlled access", False, 94, 0) in rows
+    # The licence in the index is that of the collection in the case table.
     assert all(whole.series[one.case_id].license == one.license for one in whole.public)
     assert len(make_plan(table, Selection(license="cc-by"), index).public) == 650
     assert len(make_plan(table, Selection(splits=("test",)), index).public) == 120

@@ -42,7 +42,7 @@ def server() -> Iterator[S3Server]:
 
 
 class Fetch:
-    """Fetches into a folder whose name a shell would stumble over, and counts bytes."""
+    """Fetches into a folder with a name that shells must quote, and counts bytes."""
 
     def __init__(self, server: S3Server, folder: Path) -> None:
         self.source = IdcSource(Patience(stall_s=1.0), endpoint=server.url)
@@ -67,7 +67,7 @@ def fetch(server: S3Server, tmp_path: Path) -> Fetch:
     return Fetch(server, tmp_path)
 
 
-def test_fetched_once_and_only_what_is_not_whole(server: S3Server, fetch: Fetch) -> None:
+def test_only_missing_or_damaged_files_are_fetched(server: S3Server, fetch: Fetch) -> None:
     fetch()
     assert fetch.is_whole()
     assert fetch.bytes == 18000
@@ -99,7 +99,7 @@ def test_fetched_once_and_only_what_is_not_whole(server: S3Server, fetch: Fetch)
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, S3Fault) else "",
 )
-def test_faults_are_told_and_the_next_call_goes_on(
+def test_next_call_after_a_fault_fetches_the_rest(
     server: S3Server, fetch: Fetch, fault: S3Fault, kind: type[TransferError], message: str
 ) -> None:
     server.fail("u1/4.dcm", *[fault] * 3)
@@ -118,7 +118,7 @@ def test_faults_are_told_and_the_next_call_goes_on(
     assert again.isdisjoint(arrived)
 
 
-def test_listing_that_does_not_match_the_index(server: S3Server, fetch: Fetch) -> None:
+def test_listing_other_than_the_index_is_refused(server: S3Server, fetch: Fetch) -> None:
     more = RemoteSeries(UID, 7, 21000, "CC BY 3.0", SERIES.location)
     with pytest.raises(TransferError, match="found 6 files, expected 7 as listed in the index"):
         fetch(more)
@@ -138,7 +138,7 @@ def test_listing_that_does_not_match_the_index(server: S3Server, fetch: Fetch) -
     ("uuid", "beside"),
     [("v1", "v1/../../evil"), ("v2", "v2/sub"), ("v3", "v3/b c"), ("v4", "v4/..")],
 )
-def test_files_that_do_not_lie_in_the_folder_are_refused(
+def test_unsafe_names_are_refused(
     server: S3Server, fetch: Fetch, tmp_path: Path, uuid: str, beside: str
 ) -> None:
     server.put(uuid, BODIES[:1])
@@ -150,21 +150,14 @@ def test_files_that_do_not_lie_in_the_folder_are_refused(
     assert list(tmp_path.rglob("*.dcm")) == []
 
 
-def test_an_empty_file_and_things_in_the_way(
-    server: S3Server, fetch: Fetch, tmp_path: Path
-) -> None:
+def test_empty_file_is_fetched(server: S3Server, fetch: Fetch) -> None:
     server.put("u4", [b"", *BODIES[1:]])
-    fetch.folder.mkdir()
-    (fetch.folder / "1.dcm").mkdir()
-    (fetch.folder / "2.dcm").symlink_to(tmp_path / "2.dcm")
-    (fetch.folder / "link").symlink_to(tmp_path)
     fetch(RemoteSeries(UID, 6, 15000, "CC BY 3.0", f"s3://{BUCKET}/u4/"))
     assert fetch.bytes == 15000
     assert sorted(path.name for path in fetch.folder.iterdir()) == [f"{n}.dcm" for n in range(6)]
-    assert [path.name for path in tmp_path.iterdir()] == [fetch.folder.name]
 
 
-def test_the_users_own_s3_account_does_not_matter(
+def test_own_s3_account_of_the_user_is_ignored(
     server: S3Server, fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("config", "credentials"):
@@ -176,7 +169,7 @@ def test_the_users_own_s3_account_does_not_matter(
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     fetch()
     assert fetch.is_whole()
-    # Nor do they send a request for the archive to their server, nor to their region's.
+    # No request goes to the user's own server or region.
     monkeypatch.setenv("S3_ENDPOINT_URL", server.url)
     monkeypatch.setenv("AWS_CA_BUNDLE", "own.pem")
     child = _environment()
@@ -188,7 +181,7 @@ def test_the_users_own_s3_account_does_not_matter(
     ("text", "number"),
     [("no space left on device", errno.ENOSPC), ("disk quota exceeded", errno.EDQUOT)],
 )
-def test_a_full_disk_is_told_as_such(
+def test_full_disk(
     fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, number: int
 ) -> None:
     report = f'{{"error": "write ./4.dcm1: {text}"}}'
@@ -202,7 +195,7 @@ def test_a_full_disk_is_told_as_such(
     assert not isinstance(caught.value, TransferError)
 
 
-def test_plain_words_are_told_as_they_are(
+def test_plain_text_becomes_the_message(
     fetch: Fetch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(tmp_path, monkeypatch, r"printf 'ERROR open \377: too many open files\n'; exit 1")
@@ -211,34 +204,26 @@ def test_plain_words_are_told_as_they_are(
 
 
 def program(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    """Put a shell script in the place of s5cmd."""
+    """Replace s5cmd by a shell script."""
     path = folder / "s5cmd"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     monkeypatch.setattr("saros_hf.archive.s5cmd._program", lambda: path)
 
 
-def test_two_refusals_cost_no_more_than_time(server: S3Server, fetch: Fetch) -> None:
-    fetch.source = IdcSource(Patience(stall_s=10), endpoint=server.url)
-    server.fail("u1/4.dcm", SLOW_DOWN, SLOW_DOWN)
-    fetch()
-    assert fetch.is_whole()
-    assert server.fetched().count(f"/{BUCKET}/u1/4.dcm") == 3
-
-
-def test_no_server_is_worth_another_try(tmp_path: Path) -> None:
+def test_unreachable_server(tmp_path: Path) -> None:
     with S3Server() as server:
         fetch = Fetch(server, tmp_path)
     with pytest.raises(TransientError, match="connection refused"):
         fetch()
 
 
-def test_stop_ends_the_program_before_it_counts_as_stalled(server: S3Server, fetch: Fetch) -> None:
+def test_stop_ends_the_program(server: S3Server, fetch: Fetch) -> None:
     fetch.source = IdcSource(Patience(stall_s=30), endpoint=server.url)
     server.fail("u1/4.dcm", Hang(1000))
     Timer(0.5, fetch.stop.set).start()
     start = monotonic()
-    with pytest.raises(TransferError, match="a transfer that was interrupted"):
+    with pytest.raises(TransferError, match="an interruption"):
         fetch()
     assert monotonic() - start < 25
     running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)

@@ -1,6 +1,4 @@
-import stat
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,10 +6,6 @@ from helpers.dicom_files import zipped
 
 from saros_hf.archive.local_files import open_source
 from saros_hf.errors import UnreadableFileError
-
-
-def files_below(folder: Path) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
 @pytest.fixture
@@ -33,54 +27,16 @@ def test_zip_and_folder_give_the_same_files(archive: Path) -> None:
     assert archive.exists()
 
 
-def test_extracted_files_go_when_they_are_done_with(archive: Path) -> None:
+def test_extracted_files_are_removed(archive: Path) -> None:
     with open_source(archive) as files:
         root = files.root
     assert not root.exists()
 
 
-def link(archive: zipfile.ZipFile) -> None:
-    member = zipfile.ZipInfo("slice.dcm")
-    member.external_attr = (stat.S_IFLNK | 0o777) << 16
-    archive.writestr(member, "/etc/passwd")
-
-
-UNSAFE: dict[str, tuple[Callable[[zipfile.ZipFile], None], str]] = {
-    "parent": (lambda a: a.writestr("../out.dcm", "x"), r"outside the archive, '\.\./out\.dcm'"),
-    "inner": (lambda a: a.writestr("a/../../b.dcm", "x"), r"outside the archive"),
-    "backslash": (lambda a: a.writestr("..\\b.dcm", "x"), r"outside the archive"),
-    "absolute": (lambda a: a.writestr("/tmp/out.dcm", "x"), r"outside .*'/tmp/out\.dcm'"),
-    "drive": (lambda a: a.writestr("C:/out.dcm", "x"), r"outside .*'C:/out\.dcm'"),
-    "link": (link, r"a link or special file, 'slice\.dcm'"),
-    "twice": (lambda a: a.writestr("a/1.dcm", "x"), r"FileExistsError: .*a/1\.dcm"),
-}
-
-
-@pytest.mark.parametrize("what", UNSAFE)
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_unsafe_zip_is_refused(archive: Path, what: str) -> None:
-    add, message = UNSAFE[what]
+def test_unsafe_zip_is_refused(archive: Path) -> None:
     with zipfile.ZipFile(archive, "a") as file:
-        add(file)
-    before = files_below(archive.parent)
-    with pytest.raises(UnreadableFileError, match=message), open_source(archive):
+        file.writestr("../out.dcm", "x")
+    before = sorted(archive.parent.rglob("*"))
+    with pytest.raises(UnreadableFileError, match=r"'\.\./out\.dcm'"), open_source(archive):
         pass
-    assert files_below(archive.parent) == before
-
-
-@pytest.mark.parametrize("keep", [0.5, 0.0])
-def test_zip_cut_short(archive: Path, keep: float) -> None:
-    archive.write_bytes(archive.read_bytes()[: int(keep * archive.stat().st_size)])
-    message = r"dicom\.zip: found a file that is no whole \.zip \(BadZipFile"
-    with pytest.raises(UnreadableFileError, match=message), open_source(archive):
-        pass
-
-
-@pytest.mark.parametrize("offset", [45, 60])
-def test_zip_with_a_damaged_member(archive: Path, offset: int) -> None:
-    content = bytearray(archive.read_bytes())
-    start = content.index(b"a/1.dcm")
-    content[start + offset - 30] ^= 0xFF
-    archive.write_bytes(content)
-    with pytest.raises(UnreadableFileError, match="no whole"), open_source(archive):
-        pass
+    assert sorted(archive.parent.rglob("*")) == before

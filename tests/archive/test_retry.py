@@ -10,7 +10,7 @@ from saros_hf.errors import TransferError, TransientError
 
 
 def failing(*errors: TransferError) -> tuple[list[float], Callable[[], str]]:
-    """Return the moments of each try, and an action that fails so often before it succeeds."""
+    """Return the times of each attempt, and an action that succeeds after these errors."""
     moments: list[float] = []
 
     def action() -> str:
@@ -23,7 +23,7 @@ def failing(*errors: TransferError) -> tuple[list[float], Callable[[], str]]:
 
 
 def busy(retry_after_s: float | None = None) -> TransientError:
-    error = TransientError("archive", found="HTTP 503", expected="HTTP 200", remedy="Wait.")
+    error = TransientError("archive", "HTTP 503", "HTTP 200")
     error.retry_after_s = retry_after_s
     return error
 
@@ -32,13 +32,13 @@ def patience(longest_wait_s: float = 0.02, first_wait_s: float = 0.001) -> Patie
     return Patience(attempts=4, first_wait_s=first_wait_s, longest_wait_s=longest_wait_s)
 
 
-def test_until_it_succeeds() -> None:
+def test_retried_until_success() -> None:
     moments, action = failing(busy(), busy(), busy())
     assert with_retries(action, patience=patience(), stop=Event()) == "done"
     assert len(moments) == 4
 
 
-def test_no_more_tries_than_allowed() -> None:
+def test_number_of_attempts_is_limited() -> None:
     errors = [busy() for _ in range(9)]
     moments, action = failing(*errors)
     with pytest.raises(TransientError, match="HTTP 503") as caught:
@@ -47,8 +47,8 @@ def test_no_more_tries_than_allowed() -> None:
     assert caught.value is errors[3]
 
 
-def test_one_try_where_another_would_not_help() -> None:
-    gone = TransferError("archive", found="HTTP 404", expected="HTTP 200", remedy="Look.")
+def test_final_error_is_not_retried() -> None:
+    gone = TransferError("archive", "HTTP 404", "HTTP 200")
     moments, action = failing(gone)
     with pytest.raises(TransferError, match="HTTP 404"):
         with_retries(action, patience=patience(), stop=Event())
@@ -64,16 +64,16 @@ def test_pauses_grow() -> None:
     assert third >= 0.08
 
 
-def test_server_says_how_long_to_wait() -> None:
-    moments, action = failing(busy(retry_after_s=0.15))
-    with_retries(action, patience=patience(longest_wait_s=9), stop=Event())
-    assert 0.15 <= moments[1] - moments[0] < 9
-
-
-def test_server_asks_for_too_long() -> None:
-    moments, action = failing(busy(retry_after_s=3600))
-    with_retries(action, patience=patience(longest_wait_s=0.05), stop=Event())
-    assert 0.05 <= moments[1] - moments[0] < 3600
+@pytest.mark.parametrize(
+    ("retry_after_s", "longest_wait_s", "least_s", "most_s"),
+    [(0.15, 9, 0.15, 9), (3600, 0.05, 0.05, 3600)],
+)
+def test_pause_requested_by_the_server(
+    retry_after_s: float, longest_wait_s: float, least_s: float, most_s: float
+) -> None:
+    moments, action = failing(busy(retry_after_s))
+    with_retries(action, patience=patience(longest_wait_s), stop=Event())
+    assert least_s <= moments[1] - moments[0] < most_s
 
 
 def test_stop_ends_a_pause() -> None:

@@ -1,4 +1,4 @@
-"""A stand-in for the web site that publishes label maps and case table."""
+"""A web site with label maps and case table, on loopback."""
 
 import hashlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from helpers.case_folders import case
 from helpers.loopback import Loopback
 from helpers.mask_zip import write_masks
 
-from saros_hf.archive import obtain_files as masks
+from saros_hf.archive import obtain_files
 from saros_hf.archive.obtain_files import MaskArchive, OfficialFile
 from saros_hf.archive.retry import Patience
 from saros_hf.cases.table import write_case_table
@@ -46,16 +46,12 @@ class Site:
     arrived: list[int] = field(default_factory=list)
 
     def obtain_table(self, given: str | Path | None = None) -> Path:
-        return masks.obtain_table(
-            self.folder,
-            given,
-            patience=PATIENCE,
-            stop=Event(),
-            on_warning=self.warnings.append,
+        return obtain_files.obtain_table(
+            self.folder, given, patience=PATIENCE, stop=Event(), on_warning=self.warnings.append
         )
 
     def obtain_masks(self, given: str | Path | None = None) -> MaskArchive:
-        return masks.obtain_masks(
+        return obtain_files.obtain_masks(
             self.folder,
             given,
             patience=PATIENCE,
@@ -70,12 +66,12 @@ class Site:
 
 @contextmanager
 def open_site(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """Yield a site with two cases; the published files are what it has at first."""
+    """Yield a site with two cases; its first files are the published ones."""
     table = table_bytes(folder, "case_000", "case_001")
     zipped = write_masks(folder / "made" / "masks.zip").read_bytes()
     with Loopback({TABLE_PATH: table, MASKS_PATH: zipped}) as server:
         official = OfficialFile(server.url(TABLE_PATH), len(table), ("0" * 64, sha256(table)[:12]))
-        monkeypatch.setattr(masks, "TABLE", official)
+        monkeypatch.setattr(obtain_files, "TABLE", official)
         official = OfficialFile(server.url(MASKS_PATH), len(zipped), (sha256(zipped),))
-        monkeypatch.setattr(masks, "MASKS", official)
+        monkeypatch.setattr(obtain_files, "MASKS", official)
         yield Site(server, folder / "data", table, zipped)

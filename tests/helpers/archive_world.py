@@ -1,4 +1,4 @@
-"""Three cases of SAROS in small: a case table, a ZIP of label maps, series and their index."""
+"""Three small cases of SAROS: case table, ZIP of label maps, series and their index."""
 
 import zipfile
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from saros_hf.volume import Volume
 
 CASE_IDS = ("case_000", "case_001", "case_002")
 SLICES = 5
-IMPATIENT = Patience(attempts=4, first_wait_s=0.01, longest_wait_s=0.05, stall_s=1.0)
+IMPATIENT = Patience(attempts=4, first_wait_s=0.01, longest_wait_s=0.05, stall_s=0.5)
 # Five slices at 2 mm from (-30, -40, -20): two at 5 mm.
 AFFINE = np.array([[-1.0, 0, 0, 30], [0, -1, 0, 40], [0, 0, 5, -20], [0, 0, 0, 1]])
 
 
 @dataclass(frozen=True)
 class World:
-    """What the archives hold, in files of ``root``."""
+    """The content of the archives, in files of ``root``."""
 
     root: Path
     cases: tuple[Case, ...] = tuple(replace(case(one), fold="fold-1") for one in CASE_IDS)
@@ -76,11 +76,11 @@ def pack_masks(
 
 
 def finished(folder: Path) -> list[str]:
-    """Return the cases in ``folder``, each of which must be whole and right to the voxel."""
+    """Return the cases in ``folder`` and check that each is complete and correct."""
     present = sorted(path.name for path in folder.glob("case_*"))
     for case_id in present:
         image = read_image(folder / case_id / "image.nii.gz")
-        # At 5 mm: the first slice, and half way between the third and the fourth, cut.
+        # At 5 mm: the first slice, and the mean of the third and the fourth, truncated.
         first = 10 * int(case_id[-3:])
         assert image.array[0, 0].tolist() == [first, first + 2]
         for task in TASKS:
@@ -92,6 +92,6 @@ def finished(folder: Path) -> list[str]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Return what lies in ``folder`` besides cases, tables, the ZIP and what is not finished."""
+    """Return names in ``folder`` other than cases, tables, the ZIP and unfinished work."""
     known = ("case_", "Segmentation-Info", "SAROS-", "failures.csv", WORK_NAME)
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith(known))

@@ -1,9 +1,8 @@
-"""All archives that a download asks, on loopback, and a folder to download to."""
+"""All archives of a download on loopback, and a folder to download to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from helpers.archive_world import CASE_IDS, IMPATIENT, World, finished, leftovers
@@ -25,7 +24,7 @@ class Archives:
     """Runs while its context lasts.
 
     Attributes:
-        endpoint: Where series are asked for instead of the right place.
+        endpoint: Address of the archive of the CTs, ``None`` for the right one.
     """
 
     world: World
@@ -44,17 +43,12 @@ class Archives:
         self.publish()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.s3.__exit__(kind, error, at)
-        self.web.__exit__(kind, error, at)
+    def __exit__(self, *_: object) -> None:
+        self.s3.__exit__()
+        self.web.__exit__()
 
     def publish(self) -> None:
-        """Let the servers hold what the world's files hold."""
+        """Serve the files of the world."""
         self.web.files[MASKS] = self.world.masks.read_bytes()
         self.web.files[TABLE] = self.world.table.read_bytes()
         self.web.series = dict(self._series())
@@ -63,7 +57,7 @@ class Archives:
         self.write_index()
 
     def write_index(self, *, more: int = 0, without: Sequence[str] = ()) -> None:
-        """Write the index, with some ``more`` instances than there are, or without some cases."""
+        """Write the index, with ``more`` instances per series, or without some cases."""
         withheld = [one.series_instance_uid for one in self.world.cases if one.case_id in without]
         series = {
             uid: [*bodies, *[b""] * more]
@@ -99,7 +93,7 @@ class Archives:
         return download.run(download.plan(dry_run=False))
 
     def arguments(self) -> list[str]:
-        """Return the same as a command line, by way of IDC."""
+        """Return the command line arguments for the same download from IDC."""
         options = {
             "--endpoint": self.s3.url,
             "--table": self.web.url(TABLE),
@@ -110,7 +104,7 @@ class Archives:
         return [str(self.folder), *(word for option in options.items() for word in option)]
 
     def one_failure(self, source: SourceName) -> str:
-        """Return why the one case failed that did; the others must be whole."""
+        """Download, and return the reason of the only failure; the other cases must be complete."""
         (failed,) = (one for one in self.download(source) if one.status == "failed")
         assert failed.path is None
         assert finished(self.folder) == [one for one in CASE_IDS if one != failed.case_id]
@@ -118,7 +112,7 @@ class Archives:
         return failed.reason
 
     def recover(self, source: SourceName) -> None:
-        """The same command finishes what is missing and leaves the rest alone."""
+        """Check that the same command finishes the missing cases and keeps the others."""
         before = {path: path.stat().st_ino for path in self.folder.glob("case_*/*")}
         failed = [one.reason for one in self.download(source) if one.status == "failed"]
         assert failed == []

@@ -1,4 +1,4 @@
-"""Write ZIPs of label maps as the archive publishes them."""
+"""Write ZIPs of label maps like the published one."""
 
 import tempfile
 import zipfile
@@ -35,9 +35,9 @@ def write_masks(
     without_parts: Sequence[str] = ("case_001",),
     stem: str = "SAROS/",
 ) -> Path:
-    """Write the label maps of some cases, with what macOS adds.
+    """Write the label maps of some cases, with the files that macOS adds.
 
-    Of body regions slices 1 and 5 are annotated, of body parts slice 3.
+    Slices 1 and 5 of body regions are annotated, and slice 3 of body parts.
     """
     regions, parts = label_map(1, 5), label_map(3)
     members: list[tuple[str | zipfile.ZipInfo, bytes]] = [(stem, b"")] if stem else []

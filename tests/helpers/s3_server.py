@@ -1,4 +1,4 @@
-"""moto's S3 on 127.0.0.1, with faults on demand, and an index of what lies there."""
+"""An S3 server (moto) on 127.0.0.1, with faults on demand, and an index of its series."""
 
 import logging
 import time
@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
-from types import TracebackType
 from typing import Any, Self
 
 import boto3
@@ -29,14 +28,14 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Hang:
-    """Send so many bytes of the body, then nothing."""
+    """Send this number of bytes of the body, then nothing."""
 
     after: int = 0
 
 
 @dataclass(frozen=True)
 class Break:
-    """Close the connection after so many bytes of the body."""
+    """Close the connection after this number of bytes of the body."""
 
     after: int = 0
 
@@ -59,8 +58,8 @@ class S3Server:
 
     Attributes:
         requests: Method and path of every request, in order; listings end in ``?list``.
-        faults: What goes wrong next, by the end of the path: one for each request.
-        delay_s: Before every object.
+        faults: Faults of the next requests, by the end of the path.
+        delay_s: Delay of every object.
     """
 
     requests: list[str] = field(default_factory=list)
@@ -69,7 +68,7 @@ class S3Server:
     delay_s: float = 0.0
 
     def fail(self, suffix: str, *faults: S3Fault) -> None:
-        """Let the next requests for paths that end in ``suffix`` go wrong."""
+        """Apply faults to the next requests for paths that end in ``suffix``, one each."""
         self.faults[suffix].extend(faults)
 
     @property
@@ -77,14 +76,14 @@ class S3Server:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def put(self, uuid: str, bodies: Sequence[bytes]) -> None:
-        """Store the instances of a series as ``<uuid>/<number>.dcm``, for everyone to read."""
+        """Store the instances of a series as ``<uuid>/<number>.dcm``, publicly readable."""
         for number, body in enumerate(bodies):
             self._client.put_object(
                 Bucket=BUCKET, Key=f"{uuid}/{number}.dcm", Body=body, ACL="public-read"
             )
 
     def fetched(self) -> list[str]:
-        """Return the objects that were asked for since the last call."""
+        """Return the objects that were requested since the last call."""
         asked = [one.removeprefix("GET ") for one in self.requests if one.endswith(".dcm")]
         self.requests.clear()
         return asked
@@ -109,12 +108,7 @@ class S3Server:
         self._client.create_bucket(Bucket=BUCKET, ACL="public-read")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release.set()
         self._server.shutdown()
         self._server.server_close()
@@ -148,7 +142,7 @@ class S3Server:
 
 
 def write_index(path: Path, series: Mapping[str, Sequence[bytes]], bucket: str = BUCKET) -> None:
-    """Write what the package idc-index-data would say; a series' uuid is its UID."""
+    """Write an index as in the package idc-index-data; the uuid of a series is its UID."""
     table = {
         "SeriesInstanceUID": list(series),
         "instanceCount": [len(bodies) for bodies in series.values()],
