@@ -5,7 +5,6 @@ import multiprocessing
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..cases.case import PHANTOM_DESCRIPTION, Case
@@ -14,45 +13,13 @@ from ..cases.table import TABLE_NAME, write_case_table
 from ..errors import UsageError
 from ..files import ASIDE_PREFIX, write_atomically
 from ..nifti import write_volume
-from ..phantom import PhantomScan, phantom_cohort, phantom_scan
+from ..phantom import phantom_cohort, phantom_scan
 from ..progress import OnProgress, usable_processors
 
 MARKER_NAME = "SYNTHETIC-PHANTOM.json"
 """Says in every folder that its CTs are synthetic, and what they were made with."""
 
 SMALLEST, LARGEST = 64, 512
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """What ``saros phantom`` made a folder of.
-
-    Attributes:
-        cases: All rows of its case table.
-        size: Pixels along each edge of a slice.
-    """
-
-    cases: tuple[Case, ...]
-    seed: int
-    size: int
-
-    def scan(self, case: Case) -> PhantomScan:
-        """Return one of its cases, made anew."""
-        return phantom_scan(case, seed=self.seed, size=self.size)
-
-
-def cohort_in(folder: Path) -> Cohort | None:
-    """Return the phantoms that a folder is marked as the place of, ``None`` if it is not.
-
-    Only the marker is believed, neither the case table nor the files of the cases.
-    """
-    try:
-        marker = json.loads((folder / MARKER_NAME).read_text(encoding="utf-8"))
-        cases, seed, size = (int(marker[name]) for name in ("cases", "seed", "size"))
-        _refuse_bad_numbers(cases=cases, seed=seed, size=size, jobs=None)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Cohort(phantom_cohort(cases, seed=seed), seed, size)
 
 
 def simulate(
