@@ -35,7 +35,7 @@ def test_scores_stand_beside_those_of_the_paper() -> None:
         "| 0.994 | 2 / 2 |" in card.text
     )
     assert "NSD, slice | NSD, published" in card.text
-    assert "2 cases of the test split, none of them trained on" in card.text
+    assert "2 cases of the test split, none of them used for training" in card.text
     metrics = {
         (one.metric_type, one.metric_name): one.metric_value for one in card.data.eval_results
     }
@@ -64,7 +64,7 @@ def test_validation_scores_replace_a_missing_evaluation() -> None:
     assert one.record is not None
     one.record = replace(one.record, validation={"average": 0.71, "muscle": 0.9})
     card = card_of(one)
-    assert "by which the weights were chosen, so that it flatters them" in card.text
+    assert "The weights were selected by this score, so it is optimistic." in card.text
     assert "| average | 0.710 |" in card.text
     assert [one.metric_value for one in card.data.eval_results] == [0.71]
     assert card.data.eval_results[0].dataset_split == "validation"
@@ -123,7 +123,7 @@ def test_the_licence_follows_the_training_data(
     assert freedom([first, second]) == left
     card = card_of(first, second)
     assert card.data.license == license_
-    assert "2 networks of as many folds" in card.text
+    assert "an ensemble of 2 networks trained on different folds" in card.text
     for name, number in licenses.items():
         assert f"| {name.replace('_', ' ')} | " in card.text
         assert f"{number} |" in card.text
@@ -133,7 +133,7 @@ def test_missing_record_permits_nothing() -> None:
     nobody = network()
     nobody.record = None
     assert freedom([nobody]) == "unknown"
-    assert "What it was trained on is not recorded." in card_of(nobody).text
+    assert "The training data is not recorded." in card_of(nobody).text
 
 
 def test_provenance_options_picture_and_limits() -> None:
@@ -142,8 +142,8 @@ def test_provenance_options_picture_and_limits() -> None:
     shown = Example("case_001", "C4KC-KiTS", "CC BY 3.0", 0.6, b"png")
     card = card_of(one, evaluations=[replace(evaluated(), example=shown)])
     for expected in (
-        "![CT, truth and prediction](example.png)",
-        "case_001 (C4KC-KiTS, CC BY 3.0), of the scored cases the one in the middle: mean Dice 0.600",
+        "![CT, ground truth and prediction](example.png)",
+        "case_001 (C4KC-KiTS, CC BY 3.0), the median of the scored cases: mean Dice 0.600",
         "| C4KC-KiTS | 3 | [10.7937/TCIA.2019.IX49E8NX](https://doi.org/10.7937/TCIA.2019.IX49E8NX) |",
         "| context | 1 |",
         "| batch_size | 8 |",

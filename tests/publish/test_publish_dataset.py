@@ -154,7 +154,7 @@ def test_card_of_the_published_rows(hub: Hub) -> None:
     assert "| CPTAC-PDA | 1 | 1 | CC BY 4.0 | [10.7937/K9/TCIA.2018.SC20FO18]" in card.text
     assert "| HNSCC | 1 | 0 | NIH controlled access | [10.7937/K9/TCIA.2020.A8SH" in card.text
     assert (
-        "| none | CTs under NIH controlled access, of which only the label maps are here | 1 |"
+        "| none | CTs under NIH controlled access: only their label maps are here | 1 |"
         in card.text
     )
     # Slices 1 and 5 of each case: 3 CC BY cases, 2 annotated slices each.
