@@ -1,23 +1,26 @@
-"""Folders to and from the Hugging Face Hub."""
+"""Upload folders to the Hugging Face Hub and download models from it."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal
 
-from huggingface_hub import DatasetInfo, HfApi, ModelInfo, snapshot_download
+from huggingface_hub import (
+    DatasetInfo,
+    HfApi,
+    ModelInfo,
+    get_token,
+    snapshot_download,
+)
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from ..errors import HubError
-from .account import check_account
-from .errors import endpoint, hub_errors
-
-RepoType: TypeAlias = Literal["model", "dataset"]
+from .errors import LOGIN, endpoint, hub_errors
 
 CARD = "README.md"
 TAG = "saros-hf"
-"""In the card of every repository that this package wrote."""
+"""Tag in the card of every repository that this package writes."""
 
 _REPO_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
@@ -28,43 +31,49 @@ class Destination:
 
     Attributes:
         repo_id: ``user/name``.
-        repo_type: What it holds.
-        private: Make it visible to its owner alone, and refuse one that is public already. Else a
-            new one is what its owner's settings say, which is public unless they were changed.
-        tag: Name for the state after the upload, e.g. ``v1``.
+        repo_type: ``model`` or ``dataset``.
+        private: Create a private repository and refuse an existing public one. Otherwise the
+            visibility of a new repository follows the owner's settings, public by default.
+        tag: Tag for the uploaded state, e.g. ``v1``.
     """
 
     repo_id: str
-    repo_type: RepoType
+    repo_type: Literal["model", "dataset"]
     private: bool = False
     tag: str | None = None
 
     @property
     def page(self) -> str:
-        """Its address for a browser."""
+        """Address of the repository's web page."""
         prefix = "datasets/" if self.repo_type == "dataset" else ""
         return f"{endpoint()}/{prefix}{self.repo_id}"
 
 
 def is_repo_id(name: str) -> bool:
-    """Return whether ``name`` could be a repository, ``user/name``."""
+    """Return whether ``name`` has the form ``user/name``."""
     return _REPO_ID.fullmatch(name) is not None
 
 
-def check_destination(to: Destination) -> None:
-    """Raise what would stop an upload at its end, before hours are spent on what to upload.
-
-    Raises:
-        HubError: No token, none that may write there, no connection, or a repository in the way.
-    """
-    if not is_repo_id(to.repo_id):
+def check_repo_id(name: str) -> None:
+    """Raise :class:`HubError` unless ``name`` has the form ``user/name``."""
+    if not is_repo_id(name):
         raise HubError(
-            to.repo_id,
+            name,
             "no name of a repository",
             "user/name, of letters, digits and - _ .",
             "Give your own user name or organisation before the slash.",
         )
-    check_account(to.repo_id)
+
+
+def check_destination(to: Destination) -> None:
+    """Check name, token and repository before anything is built.
+
+    Raises:
+        HubError: The name is malformed, the token is missing or may not write there, the Hub
+            cannot be reached, or the repository must not be overwritten.
+    """
+    check_repo_id(to.repo_id)
+    _check_token(to.repo_id)
     _refuse_other_content(to)
 
 
@@ -76,31 +85,25 @@ def push_folder(
     replaces: Sequence[str] = (),
     gated: bool = False,
 ) -> str:
-    """Upload files of a folder, those only that the repository does not have yet.
-
-    After an interruption the same call goes on: what has arrived is not sent again. Whether the
-    token may write there, :func:`check_destination` tells beforehand.
+    """Upload files of a folder in one commit; large files that the Hub has are not sent again.
 
     Args:
-        folder: On disk; nothing in it is changed.
+        folder: Local folder.
         files: Paths inside it.
-        to: Made if it does not exist.
-        replaces: Patterns of files in the repository to remove unless they are uploaded.
-        gated: Before any file goes up, have the Hub ask readers to agree to the card's terms. It
-            does so by a setting of the repository: the card's text alone stops nobody.
+        to: Repository, created if it does not exist.
+        replaces: Patterns of files in the repository to delete unless they are uploaded.
+        gated: Make readers agree to the terms in the card, before any file is uploaded.
 
     Returns:
         The repository's address.
 
     Raises:
-        HubError: The Hub refused, or could not be reached, or the repository holds other content.
+        HubError: The Hub refuses, cannot be reached, or holds other content.
     """
     _refuse_other_content(to)
     with hub_errors(to.repo_id):
         api = HfApi(library_name=TAG)
-        _open(api, to, gated=gated)
-        if CARD in files:
-            _card_first(api, folder, to)
+        _create(api, to, gated=gated)
         commit = api.upload_folder(
             repo_id=to.repo_id,
             repo_type=to.repo_type,
@@ -115,9 +118,8 @@ def push_folder(
 
 
 def files_on_hub(to: Destination) -> list[str]:
-    """Return the files of a repository, none if it does not exist."""
-    info = _info(to)
-    return [] if info is None else [one.rfilename for one in info.siblings or ()]
+    """Return the paths of all files in a repository, none if it does not exist."""
+    return _files(_info(to))
 
 
 def tags_on_hub(to: Destination) -> list[str]:
@@ -127,24 +129,40 @@ def tags_on_hub(to: Destination) -> list[str]:
 
 
 def fetch_model(name: str, *, patterns: Sequence[str]) -> Path:
-    """Return the folder of a model from the Hub, downloaded unless it is in the cache.
+    """Return the local folder of a model, downloaded unless it is in the cache.
 
     Args:
-        name: ``user/name``, or ``user/name@revision``.
-        patterns: Which of its files are wanted.
+        name: ``user/name`` or ``user/name@revision``.
+        patterns: Patterns of the files to download.
 
     Raises:
-        HubError: There is no such repository, it may not be read, or the Hub could not be reached.
+        HubError: The repository does not exist, may not be read, or cannot be reached.
     """
     repo_id, _, revision = name.partition("@")
-    with hub_errors(name, "read"):
+    with hub_errors(name):
         return Path(
             snapshot_download(repo_id, revision=revision or None, allow_patterns=list(patterns))
         )
 
 
+def _check_token(repo_id: str) -> None:
+    """Raise unless the token can write to the namespace of ``repo_id``."""
+    if get_token() is None:
+        raise HubError(repo_id, "no token", "to be logged in to the Hub", LOGIN)
+    with hub_errors(repo_id):
+        me: dict[str, Any] = HfApi().whoami()
+    namespace = repo_id.partition("/")[0]
+    expected = f"one that may write to {namespace}"
+    token = (me.get("auth") or {}).get("accessToken") or {}
+    if token.get("role") == "read":
+        raise HubError(repo_id, "a token that may only read", expected, LOGIN)
+    names = [one["name"] for one in (me, *me.get("orgs", ())) if "name" in one]
+    if namespace.lower() not in (name.lower() for name in names):
+        raise HubError(repo_id, f"a token of {', '.join(names) or 'no user'}", expected)
+
+
 def _info(to: Destination) -> ModelInfo | DatasetInfo | None:
-    """Return what the Hub tells of a repository, ``None`` if it does not exist."""
+    """Return the Hub's record of a repository, ``None`` if it does not exist."""
     api = HfApi()
     with hub_errors(to.repo_id):
         try:
@@ -155,27 +173,20 @@ def _info(to: Destination) -> ModelInfo | DatasetInfo | None:
             return None
 
 
-def _open(api: HfApi, to: Destination, *, gated: bool) -> None:
-    """Make the repository unless it exists; gate it unless it is gated, by hand even."""
-    private = to.private or None  # else as its owner's settings say
+def _files(info: ModelInfo | DatasetInfo | None) -> list[str]:
+    return [] if info is None else [one.rfilename for one in info.siblings or ()]
+
+
+def _create(api: HfApi, to: Destination, *, gated: bool) -> None:
+    """Create the repository if missing; gate it unless it is gated already."""
+    private = to.private or None  # None follows the owner's settings
     api.create_repo(to.repo_id, repo_type=to.repo_type, private=private, exist_ok=True)
     if gated and not api.repo_info(to.repo_id, repo_type=to.repo_type).gated:
         api.update_repo_settings(to.repo_id, repo_type=to.repo_type, gated="auto")
 
 
-def _card_first(api: HfApi, folder: Path, to: Destination) -> None:
-    """Upload the card of a new repository: by its tag an upload that is cut off is ours."""
-    if not api.file_exists(to.repo_id, CARD, repo_type=to.repo_type):
-        api.upload_file(
-            repo_id=to.repo_id,
-            repo_type=to.repo_type,
-            path_or_fileobj=folder / CARD,
-            path_in_repo=CARD,
-        )
-
-
 def _tag(api: HfApi, to: Destination, name: str, commit: str) -> None:
-    """Give a state its name; that it has it already is no error."""
+    """Tag a commit; a commit that has the tag already is no error."""
     try:
         api.create_tag(to.repo_id, tag=name, revision=commit, repo_type=to.repo_type)
     except HfHubHTTPError as error:
@@ -185,13 +196,13 @@ def _tag(api: HfApi, to: Destination, name: str, commit: str) -> None:
             raise HubError(
                 to.page,
                 f"the tag {name} on an earlier state",
-                "a name that is free",
-                "The files have arrived: run it again with another --tag.",
+                "an unused tag",
+                "The files are uploaded: run it again with another --tag.",
             ) from error
 
 
 def _refuse_other_content(to: Destination) -> None:
-    """Raise if the repository holds what this package did not write, or is not private enough."""
+    """Raise if this package did not write the repository, or if it is not private enough."""
     info = _info(to)
     if info is None:
         return
@@ -202,7 +213,7 @@ def _refuse_other_content(to: Destination) -> None:
             "a private one",
             "Make it private in its settings, or choose another name.",
         )
-    files = [one.rfilename for one in info.siblings or () if one.rfilename != ".gitattributes"]
+    files = [name for name in _files(info) if name != ".gitattributes"]
     if files and TAG not in (info.tags or ()):
         raise HubError(
             to.page,

@@ -5,7 +5,6 @@ import multiprocessing
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..cases.case import PHANTOM_DESCRIPTION, Case
@@ -14,46 +13,13 @@ from ..cases.table import TABLE_NAME, write_case_table
 from ..errors import UsageError
 from ..files import ASIDE_PREFIX, write_atomically
 from ..nifti import write_volume
-from ..phantom import PhantomScan, phantom_cohort, phantom_scan
+from ..phantom import phantom_cohort, phantom_scan
 from ..progress import OnProgress, usable_processors
 
 MARKER_NAME = "SYNTHETIC-PHANTOM.json"
 """File that marks a folder as synthetic and records the arguments it was made with."""
 
 SMALLEST, LARGEST = 64, 512
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Arguments of a phantom folder and its case table.
-
-    Attributes:
-        cases: All rows of the case table.
-        seed: Seed of the cohort.
-        size: Pixels along each edge of a slice.
-    """
-
-    cases: tuple[Case, ...]
-    seed: int
-    size: int
-
-    def scan(self, case: Case) -> PhantomScan:
-        """Return the phantom of one of the cases."""
-        return phantom_scan(case, seed=self.seed, size=self.size)
-
-
-def cohort_in(folder: Path) -> Cohort | None:
-    """Return the cohort that a folder's marker describes, ``None`` if it has no valid marker.
-
-    The case table and the files of the cases are not read.
-    """
-    try:
-        marker = json.loads((folder / MARKER_NAME).read_text(encoding="utf-8"))
-        cases, seed, size = (int(marker[name]) for name in ("cases", "seed", "size"))
-        _refuse_bad_numbers(cases=cases, seed=seed, size=size, jobs=None)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Cohort(phantom_cohort(cases, seed=seed), seed, size)
 
 
 def simulate(

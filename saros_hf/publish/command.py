@@ -1,4 +1,4 @@
-"""``saros publish-dataset``: options, and what is said at the end."""
+"""``saros publish-dataset``: options and output."""
 
 import argparse
 from collections import Counter
@@ -14,8 +14,8 @@ def add_publish_dataset(commands: Subparsers) -> None:
     publish = commands.add_parser(
         "publish-dataset",
         help="put a folder of cases on the Hugging Face Hub, as far as its licences allow",
-        description="Write Parquet shards and a card to a folder, then upload it. Start it again "
-        "after any interruption: what has arrived is not sent again.",
+        description="Write Parquet shards and a card to a folder, then upload it. After an "
+        "interruption start it again: files that the Hub has are not sent again.",
     )
     add = publish.add_argument
     add("data_dir", metavar="DIR", type=Path, help="folder of cases with the case table")
@@ -26,23 +26,29 @@ def add_publish_dataset(commands: Subparsers) -> None:
         choices=PARTS,
         default=["masks", "cc-by"],
         metavar="PART",
-        help="masks: all label maps; cc-by: CTs under CC BY as volumes and slices; cc-by-nc: those "
-        "under CC BY-NC, in configurations of their own (default masks cc-by). Exactly these are "
+        help="masks: all label maps; cc-by: CTs under CC BY as volumes and slices; cc-by-nc: CTs "
+        "under CC BY-NC, in configurations of their own (default masks cc-by). Only these are "
         "published. CTs under controlled access never are",
     )
-    add("--out", metavar="FOLDER", type=Path, help="where it is written (default hub/REPO)")
-    add("--dry-run", action="store_true", help="write the folder, upload nothing")
-    add("--private", action="store_true", help="visible to you alone")
-    add("--tag", metavar="NAME", help="name for this state, e.g. v1: load_dataset(revision=NAME)")
-    add("--jobs", type=int, metavar="N", help="processes that build the shards")
+    add_upload_options(publish, use_of_tag="load_dataset(revision=NAME)")
+    add("--jobs", type=int, metavar="N", help="number of processes that build shards")
     publish.set_defaults(run=_run)
 
 
+def add_upload_options(publish: argparse.ArgumentParser, *, use_of_tag: str) -> None:
+    """Add the options that the commands for datasets and models share."""
+    add = publish.add_argument
+    add("--out", metavar="FOLDER", type=Path, help="folder to write (default hub/REPO)")
+    add("--dry-run", action="store_true", help="write the folder, upload nothing")
+    add("--private", action="store_true", help="make the repository visible to you alone")
+    add("--tag", metavar="NAME", help=f"tag for this state, e.g. v1: {use_of_tag}")
+
+
 def _run(options: argparse.Namespace) -> int:
-    from ..hub.client import Destination, check_destination
+    from ..hub.client import Destination, check_destination, check_repo_id
     from .dataset_folder import configs_of, push_dataset, refuse_to_drop, write_dataset_folder
 
-    _refuse_other_names(options.repo)
+    check_repo_id(options.repo)  # also the default folder's path
     to = Destination(options.repo, "dataset", private=options.private, tag=options.tag)
     if not options.dry_run:
         check_destination(to)
@@ -65,17 +71,3 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     say(push_dataset(ready, to))
     return 0
-
-
-def _refuse_other_names(repo: str) -> None:
-    """Raise unless ``repo`` is a name: without --out it is a folder's path, too."""
-    from ..errors import UsageError
-    from ..hub.client import is_repo_id
-
-    if not is_repo_id(repo):
-        raise UsageError(
-            "REPO",
-            repr(repo),
-            "user/name, of letters, digits and - _ .",
-            "Give your own user name or organisation before the slash.",
-        )

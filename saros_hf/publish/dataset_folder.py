@@ -2,43 +2,55 @@
 
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from ..cases.table import TABLE_NAME, find_table, read_case_table, write_case_table
-from ..errors import MissingFileError, UsageError
-from ..files import ASIDE_PREFIX, refuse_other_files, write_atomically
+from ..errors import MissingFileError, UsageError, saros_cause
+from ..files import files_in, replace_files
 from ..hub.client import CARD, Destination, files_on_hub, push_folder
+from ..load.builder import Saros
 from ..load.zipped_masks import find_masks
-from .card_tables import PublishedConfig
-from .clearance import clear
-from .dataset_card import dataset_card
-from .rights import Part, Rights
-from .shards import SHARD, build_shards, put_aside, read_told, refuse_foreign_rows
+from .dataset_card import PublishedConfig, dataset_card
+from .rights import Part, Rights, check_rights
 
 CONFIGS: Mapping[Part, tuple[str, ...]] = {
     "cc-by": ("volumes", "slices"),
     "masks": ("masks",),
     "cc-by-nc": ("volumes-nc", "slices-nc"),
 }
-"""Configurations of each part; the first that is published is the default one."""
+"""Configurations of each part; the first published one is the default."""
+
+_SHARD = r"(train|validation|test)-\d{5}-of-\d{5}\.parquet"
 _OURS = re.compile(
-    rf"{re.escape(CARD)}|{re.escape(TABLE_NAME)}|({'|'.join(sum(CONFIGS.values(), ()))})/({SHARD.pattern})"
+    rf"{re.escape(CARD)}|{re.escape(TABLE_NAME)}|({'|'.join(sum(CONFIGS.values(), ()))})/{_SHARD}"
 )
-_PART_OF = {name: part for part, names in CONFIGS.items() for name in names}
+_MAX_SHARD_SIZE = "500MB"
+_CARD_COLUMNS = (
+    "case_id",
+    "collection",
+    "license",
+    "annotated_slices",
+    "region_labels",
+    "part_labels",
+)
 
 
 @dataclass(frozen=True)
 class DatasetFolder:
-    """What is ready to be published.
+    """A folder that is ready to be published.
 
     Attributes:
-        folder: Holds the files, and no others.
+        folder: Folder with these files and no others.
         files: Paths inside it.
         configs: Published configurations.
-        withheld: Why the CT of a case is in none of them, by case id; empty if none was asked for.
-        left_out: Why nothing of a case is, by case id.
+        withheld: Reason why a CT is in none of them, by case id; empty if none was asked for.
+        left_out: Reason why nothing of a case is published, by case id.
     """
 
     folder: Path
@@ -59,66 +71,59 @@ def write_dataset_folder(
 ) -> DatasetFolder:
     """Write shards, case table and card as they are to be published.
 
-    Called again it builds only what has changed. Parts of an earlier call that are not asked for
-    any more leave the folder; they need not be built again when they are.
+    The files of an earlier call are replaced once all new ones are on disk. The same cases give
+    the same bytes.
 
     Args:
-        folder: New, or one that an earlier call wrote.
+        folder: A new folder, or one that an earlier call wrote.
         data_dir: Folder of cases.
-        parts: What to publish.
+        parts: Parts to publish.
         repo_id: ``user/name``, for the card.
-        num_proc: Processes that build.
-        on_config: Told the name of each configuration before it is built.
+        num_proc: Number of processes that build shards.
+        on_config: Called with the name of each configuration before it is built.
 
     Raises:
-        RightsError: Something in ``data_dir`` may not be published as what it is said to be.
+        RightsError: The files of a case belong to another case.
         SarosError: Something in ``data_dir`` or ``folder`` is wrong.
     """
-    refuse_other_files(folder, _OURS)
     cases = read_case_table(find_table(data_dir))
-    checked = clear(data_dir, cases, parts)
-    chosen = {part: _chosen(data_dir, part, checked) for part in CONFIGS if part in parts}
-    configs = configs_of(parts)
-    _tidy(folder, configs)
-    published = []
-    for name in configs:
-        part = _PART_OF[name]
-        on_config(name)
-        info = build_shards(folder, name, data_dir=data_dir, cases=chosen[part], num_proc=num_proc)
-        refuse_foreign_rows(folder, name, checked.allowed[part])
-        rows, sizes = read_told(folder, name), _sizes(folder / name)
-        published.append(PublishedConfig(name, info, rows, sizes))
-    # Written anew: the user's own table may have columns that are nobody's business.
-    write_case_table(folder / TABLE_NAME, [c for c in cases if c.case_id not in checked.left_out])
-    card = dataset_card(published, repo_id=repo_id, table_name=TABLE_NAME)
-    with write_atomically(folder / CARD) as aside:
-        aside.write_text(str(card), encoding="utf-8")
-    files = _files(folder, configs)
-    return DatasetFolder(folder, files, configs, checked.withheld, checked.left_out)
+    rights = check_rights(data_dir, cases, parts)
+    chosen = {part: _cases_of(data_dir, part, rights) for part in CONFIGS if part in parts}
+    with replace_files(folder, _OURS) as aside:
+        published = []
+        for part, members in chosen.items():
+            for name in CONFIGS[part]:
+                on_config(name)
+                published.append(_build(aside, name, data_dir, members, num_proc))
+        # Written anew, as the user's own table may have more columns.
+        write_case_table(aside / TABLE_NAME, [c for c in cases if c.case_id not in rights.left_out])
+        card = dataset_card(published, repo_id=repo_id, table_name=TABLE_NAME)
+        (aside / CARD).write_text(str(card), encoding="utf-8")
+    files = tuple(files_in(folder))
+    return DatasetFolder(folder, files, configs_of(parts), rights.withheld, rights.left_out)
 
 
 def push_dataset(ready: DatasetFolder, to: Destination) -> str:
-    """Upload what is ready and return the repository's address.
+    """Upload a folder and return the repository's address.
 
     Raises:
         UsageError: The repository holds configurations that ``ready`` lacks.
-        HubError: The Hub refused, or could not be reached.
+        HubError: The Hub refuses, or cannot be reached.
     """
     refuse_to_drop(to, ready.configs)
     replaces = [f"{name}/*.parquet" for name in ready.configs]
-    has_terms = any(name in ready.configs for name in CONFIGS["cc-by-nc"])
-    return push_folder(ready.folder, ready.files, to, replaces=replaces, gated=has_terms)
+    gated = any(name in ready.configs for name in CONFIGS["cc-by-nc"])
+    return push_folder(ready.folder, ready.files, to, replaces=replaces, gated=gated)
 
 
 def refuse_to_drop(to: Destination, configs: Sequence[str]) -> None:
-    """Raise if a repository holds configurations that are not to be published now.
+    """Raise if a repository holds configurations that are not published now.
 
-    Its card is written anew and lists what is published now alone, so the others would still be
-    there and nobody could load them.
+    The new card lists only what is published now, so nobody could load the others any more.
 
     Raises:
-        UsageError: Names them, and what to ask for instead.
-        HubError: The Hub refused, or could not be reached.
+        UsageError: Names those configurations.
+        HubError: The Hub refuses, or cannot be reached.
     """
     on_hub = {path.partition("/")[0] for path in files_on_hub(to)}
     lost = {name for name in configs_of(CONFIGS) if name in on_hub} - set(configs)
@@ -137,51 +142,71 @@ def configs_of(parts: Collection[Part]) -> tuple[str, ...]:
     return tuple(name for part, names in CONFIGS.items() if part in parts for name in names)
 
 
-def _chosen(data_dir: Path, part: Part, checked: Rights) -> tuple[str, ...]:
-    """Return the cases of a part, at least one."""
-    allowed = checked.allowed[part]
+def _cases_of(data_dir: Path, part: Part, rights: Rights) -> list[str]:
+    """Return the ids of the cases of a part, at least one."""
+    chosen = list(rights.allowed[part])
     if part == "masks":
-        present = [one.case.case_id for one in find_masks(data_dir)]
-        chosen = tuple(case_id for case_id in present if case_id in allowed)
-    else:
-        chosen = tuple(allowed)
+        present = {one.case.case_id for one in find_masks(data_dir)}
+        chosen = [case_id for case_id in chosen if case_id in present]
     if chosen:
         return chosen
-    kind, why_not = ("label map", {}) if part == "masks" else ("CT", checked.withheld)
-    reasons = [f"{case}: {why}" for case, why in {**checked.left_out, **why_not}.items()]
+    kind, withheld = ("label map", {}) if part == "masks" else ("CT", rights.withheld)
+    reasons = [f"{case}: {why}" for case, why in {**rights.left_out, **withheld}.items()]
     more = f", and {len(reasons) - 2} more" if len(reasons) > 2 else ""
+    found = f"no {kind} that may be published as {part}"
     raise MissingFileError(
         data_dir,
-        f"no {kind} that may be published as {part}"
-        + (f" ({'; '.join(reasons[:2])}{more})" if reasons else ""),
+        f"{found} ({'; '.join(reasons[:2])}{more})" if reasons else found,
         "at least one",
-        "Give a folder of SAROS."
-        if part == "masks"
-        else "Publish the label maps alone: --config masks",
+        "" if part == "masks" else "Publish the label maps alone: --config masks",
     )
 
 
-def _tidy(folder: Path, configs: Sequence[str]) -> None:
-    """Clear a folder of what a killed run left and of configurations not to be published."""
-    for left in folder.glob(f"{ASIDE_PREFIX}*"):
-        shutil.rmtree(left)
-    for name in configs_of(CONFIGS):
-        if name not in configs:
-            put_aside(folder, name)
+def _build(
+    folder: Path, config: str, data_dir: Path, cases: list[str], num_proc: int | None
+) -> PublishedConfig:
+    """Write ``folder/config/SPLIT-XXXXX-of-XXXXX.parquet`` with the voxels inside the rows."""
+    (folder / config).mkdir()
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as scratch:
+        builder = Saros(
+            config_name=config.removesuffix("-nc"),
+            data_dir=str(data_dir),
+            dataset_name="saros",
+            cache_dir=scratch,
+            embed=True,
+            cases=cases,
+        )
+        built = Path(scratch) / "shards"
+        try:
+            builder.download_and_prepare(
+                output_dir=str(built),
+                file_format="parquet",
+                max_shard_size=_MAX_SHARD_SIZE,
+                num_proc=num_proc,
+            )
+        except Exception as error:
+            cause = saros_cause(error)
+            if cause is None:
+                raise
+            raise cause from error
+        for shard in built.glob("*.parquet"):
+            shutil.move(shard, folder / config / _hub_name(shard))
+    shards = sorted((folder / config).iterdir())
+    size = sum(shard.stat().st_size for shard in shards)
+    return PublishedConfig(config, builder.info, _rows_without_pixels(shards), size)
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for shard in folder.glob("*.parquet"):
-        split = shard.name.partition("-")[0]
-        sizes[split] = sizes.get(split, 0) + shard.stat().st_size
-    return sizes
+def _hub_name(shard: Path) -> str:
+    """Return ``SPLIT-XXXXX-of-XXXXX.parquet``; datasets does not number a single shard."""
+    name = shard.stem.removeprefix("saros-")
+    return f"{name}.parquet" if "-of-" in name else f"{name}-00000-of-00001.parquet"
 
 
-def _files(folder: Path, configs: Sequence[str]) -> tuple[str, ...]:
-    shards = [
-        str(path.relative_to(folder))
-        for name in configs
-        for path in sorted((folder / name).glob("*.parquet"))
-    ]
-    return (CARD, TABLE_NAME, *shards)
+def _rows_without_pixels(shards: Sequence[Path]) -> dict[str, pa.Table]:
+    """Return the columns that the card counts, by split."""
+    splits: dict[str, list[pa.Table]] = {}
+    for shard in shards:
+        present = pq.read_schema(shard).names
+        table = pq.read_table(shard, columns=[name for name in _CARD_COLUMNS if name in present])
+        splits.setdefault(shard.name.partition("-")[0], []).append(table)
+    return {split: pa.concat_tables(tables) for split, tables in splits.items()}

@@ -1,136 +1,158 @@
-"""What may be published, and under which licence; everything that is not clearly allowed is not."""
+"""Which cases may be published: a guard against mistakes, not against forgery."""
 
+import gzip
+import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from ..archive.idc_index import find_public
-from ..cases.case import Case
+from ..archive.obtain_files import MASKS, MaskArchive
+from ..cases.case import PHANTOM_DESCRIPTION, Case
+from ..cases.files import CaseFiles
 from ..cases.licenses import LICENSES, License
-from ..check.paper_tables import TABLE_1
-from ..errors import UsageError
+from ..cases.source import SOURCE_NAME, source_uid
+from ..errors import RightsError
+from ..nifti import read_mask
 
 Part: TypeAlias = Literal["masks", "cc-by", "cc-by-nc"]
-"""What is published together: all label maps, the CTs under CC BY, those under CC BY-NC."""
+"""All label maps, the CTs under CC BY, the CTs under CC BY-NC."""
+
+_PHANTOM_UID = "2.25."
+_REMEDY = "Move the case folder away and fetch it again."
 
 
 @dataclass(frozen=True)
 class Rights:
-    """What may be published.
+    """Publishable cases of a folder.
 
     Attributes:
-        allowed: SeriesInstanceUID by case id, of each part; ``masks`` has every case that may be
-            spoken of at all.
-        withheld: Why the CT of each other case of ``masks`` stays where it is, by case id.
-        left_out: Why nothing of a case is published, by case id.
+        allowed: Case ids by part.
+        withheld: Reason why a CT is in no part, by case id.
+        left_out: Reason why not even the label maps are published, by case id.
     """
 
-    allowed: Mapping[Part, Mapping[str, str]]
+    allowed: Mapping[Part, Sequence[str]]
     withheld: Mapping[str, str]
     left_out: Mapping[str, str]
 
 
-def rights(
-    cases: Iterable[Case], archive: Mapping[str, License], phantoms: Collection[Case] = ()
-) -> Rights:
-    """Return what may be published, by two witnesses that must agree.
+def check_rights(data_dir: Path, cases: Iterable[Case], parts: Collection[Part]) -> Rights:
+    """Return the cases of a folder that may be published.
 
-    The case table is a file that anybody can edit, so the collection that it names is not
-    believed: the archive must hand out the very series, under the collection's licence.
+    A CT needs the licence of its collection, an entry of the IDC index under the same licence,
+    and evidence in its folder that it is the CT of its table row: ``source.json`` names the
+    series, or the official ZIP of label maps in ``data_dir`` has the same body regions. Label maps
+    need only a collection of SAROS.
 
     Args:
-        cases: All rows of the case table, those that shall not be published too: two cases that
-            claim to be the same series are both withheld.
-        archive: Licence of every public series among them, by SeriesInstanceUID.
-        phantoms: Rows that ``saros phantom`` wrote for this folder. They count as phantoms if
-            the table has no others.
+        data_dir: Folder of cases.
+        cases: All rows of its table.
+        parts: Parts to publish.
+
+    Raises:
+        RightsError: The files of a case belong to another case.
+        UsageError: CTs are to be published and the IDC index is not installed.
     """
-    cases = tuple(cases)
-    phantoms = phantoms if all(case in phantoms for case in cases) else ()
-    left_out = {one.case_id: why for one in cases if (why := _no_part_of_saros(one, phantoms))}
-    claims = Counter(case.series_instance_uid for case in cases)
-    members = Counter(case.collection for case in cases)
-    allowed: dict[Part, dict[str, str]] = {"masks": {}, **{part: {} for part in LICENSES}}
-    withheld: dict[str, str] = {}
-    for case in (one for one in cases if one.case_id not in left_out):
-        allowed["masks"][case.case_id] = case.series_instance_uid
-        reason = _objection(case, archive, claims, members)
-        part = next((part for part, known in LICENSES.items() if case.license in known), None)
-        if reason is None and part is not None:
-            allowed[part][case.case_id] = case.series_instance_uid
-        else:
-            withheld[case.case_id] = reason or f"licence {case.license}"
+    left_out = {
+        one.case_id: f"{one.collection}: no collection of SAROS"
+        for one in cases
+        if one.license == "unknown"
+    }
+    cases = [one for one in cases if one.case_id not in left_out]
+    allowed: dict[Part, list[str]] = {part: [] for part in parts}
+    allowed["masks"] = [one.case_id for one in cases]
+    pixels = [part for part in LICENSES if part in parts]
+    if not pixels:
+        return Rights(allowed, {}, left_out)
+    withheld = objections(cases, public_licenses(cases))
+    archive = MaskArchive(data_dir / MASKS.name) if (data_dir / MASKS.name).is_file() else None
+    for part in pixels:
+        for case in (one for one in cases if one.license in LICENSES[part]):
+            reason = withheld.get(case.case_id)
+            reason = reason or _missing_evidence(CaseFiles(case, data_dir / case.case_id), archive)
+            if reason:
+                withheld[case.case_id] = reason
+            else:
+                allowed[part].append(case.case_id)
     return Rights(allowed, withheld, left_out)
 
 
-def _no_part_of_saros(case: Case, phantoms: Collection[Case]) -> str | None:
-    """Return why not even a label map or a row of the table may leave, ``None`` if they may."""
-    if case.license == "unknown":
-        return f"{case.collection}: no collection of SAROS"
-    if case.license == "synthetic" and case not in phantoms:
-        return f"{case.collection}: not as saros phantom made it, or mixed with others"
-    return None
+def public_licenses(cases: Iterable[Case]) -> dict[str, License]:
+    """Return the licence of every series in the IDC index, by SeriesInstanceUID.
 
+    Phantoms are not looked up, so a table of phantoms needs no index.
 
-def _objection(
-    case: Case,
-    archive: Mapping[str, License],
-    claims: Mapping[str, int],
-    members: Mapping[str, int],
-) -> str | None:
-    """Return why a CT must not be published, ``None`` if nothing speaks against it."""
-    uid, license_ = case.series_instance_uid, case.license
-    if license_ == "NIH controlled access":
-        return f"{case.collection}: {license_}"
-    if claims[uid] > 1:
-        return f"{claims[uid]} cases of the table claim to be series {uid}"
-    if license_ == "synthetic":
-        return None
-    if members[case.collection] > sum(TABLE_1[case.collection]):
-        return f"the table has more CTs of {case.collection} than SAROS"
-    if uid not in archive:
-        return f"the archive does not hand out series {uid}"
-    if archive[uid] != license_:
-        return f"{license_} by its collection, {archive[uid]} by the archive"
-    return None
-
-
-CONTROLLED = "NIH controlled access"
-
-
-SYNTHETIC = "synthetic"
-
-
-NON_COMMERCIAL = "CC BY-NC 3.0"
-
-
-_PHANTOM_UID = "2.25."
-"""Root of the UIDs of phantoms; archives hand out others."""
-
-
-def archive_licenses(cases: Sequence[Case]) -> dict[str, License] | None:
-    """Return the licence of each series that the archive hands out, by SeriesInstanceUID.
-
-    Phantoms are in no archive, so that for them alone it is not asked. ``None`` if its index is
-    not installed.
+    Raises:
+        UsageError: The index is not installed.
     """
-    if all(case.license == SYNTHETIC for case in cases):
-        return {}
+    uids = [one.series_instance_uid for one in cases if one.license != "synthetic"]
+    return {uid: one.license for uid, one in find_public(uids).items()} if uids else {}
+
+
+def objections(cases: Sequence[Case], public: Mapping[str, License]) -> dict[str, str]:
+    """Return why table or index forbid to publish a CT, by case id.
+
+    Args:
+        cases: All rows of the case table.
+        public: Licences from :func:`public_licenses`.
+    """
+    rows = Counter(one.series_instance_uid for one in cases)
+    found = {}
+    for case in cases:
+        uid, license_ = case.series_instance_uid, case.license
+        if license_ in ("NIH controlled access", "unknown"):
+            found[case.case_id] = f"{case.collection}: {license_}"
+        elif rows[uid] > 1:
+            found[case.case_id] = f"{rows[uid]} rows of the table have series {uid}"
+        elif license_ == "synthetic":
+            if not uid.startswith(_PHANTOM_UID):
+                found[case.case_id] = f"series {uid} is no phantom"
+        elif uid not in public:
+            found[case.case_id] = f"series {uid} is not public"
+        elif public[uid] != license_:
+            found[case.case_id] = f"{license_} by its collection, {public[uid]} by the archive"
+    return found
+
+
+def _missing_evidence(files: CaseFiles, archive: MaskArchive | None) -> str | None:
+    """Return why a folder does not show that its CT belongs to its row, ``None`` if it does."""
+    case, regions = files.case, files.mask("body-regions")
+    if not files.image.is_file():
+        return "not in the folder: saros download fetches it"
+    uid, expected = source_uid(files.folder), case.series_instance_uid
+    if uid not in ("", expected):
+        raise RightsError(
+            files.folder / SOURCE_NAME, f"series {uid}", f"{expected} as in the case table", _REMEDY
+        )
+    if case.license == "synthetic":
+        return None if _has_phantom_header(files.image) else "its NIfTI header names no phantom"
+    is_in_zip = archive is not None and "body-regions" in archive.tasks_of(case.case_id)
+    if archive is not None and is_in_zip and regions.is_file():
+        if not _same_regions(archive, case.case_id, regions):
+            expected = f"those of {case.case_id} in {MASKS.name}"
+            raise RightsError(regions, "other body regions", expected, _REMEDY)
+        return None
+    return None if uid else f"no {SOURCE_NAME} and no {MASKS.name} to show which series it is"
+
+
+def _has_phantom_header(image: Path) -> bool:
     try:
-        found = find_public(case.series_instance_uid for case in cases)
-    except UsageError:
-        return None
-    return {uid: series.license for uid, series in found.items()}
+        with gzip.open(image) as file:
+            return PHANTOM_DESCRIPTION.encode() in file.read(348)
+    except (OSError, EOFError):
+        return False
 
 
-def witnessed(cases: Sequence[Case], archive: Mapping[str, License]) -> set[str]:
-    """Return the ids of the cases under a free or non-commercial licence that is no mere claim.
-
-    The case table is a file that anybody can edit: the archive must say the same, or the table
-    hold phantoms and nothing else.
-    """
-    if all(one.license == SYNTHETIC for one in cases):
-        return {one.case_id for one in cases if one.series_instance_uid.startswith(_PHANTOM_UID)}
-    known = rights([one for one in cases if one.license != SYNTHETIC], archive)
-    return {case_id for part in LICENSES for case_id in known.allowed[part]}
+def _same_regions(archive: MaskArchive, case_id: str, regions: Path) -> bool:
+    """Return whether the voxels are those in the ZIP; a corrected affine does not matter."""
+    if archive.holds(case_id, "body-regions", regions):
+        return True
+    with tempfile.TemporaryDirectory(prefix="saros-masks-") as folder:
+        official = archive.extract_case(case_id, Path(folder))["body-regions"]
+        found = read_mask(regions, "body-regions").array
+        return np.array_equal(found, read_mask(official, "body-regions").array)

@@ -1,59 +1,83 @@
-"""Run code in a process of its own, whose Hugging Face Hub is the stand-in."""
+"""Run code whose Hugging Face Hub is the stand-in, in this process or in one of its own."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import huggingface_hub
+import pytest
 from helpers.hub_server import Hub
+from huggingface_hub import constants
 
-_CLIENT = """
-import sys, time
-from pathlib import Path
-time.sleep = lambda seconds: None  # between the client's own retries
 from saros_hf.errors import HubError
-from saros_hf.hub.client import Destination, check_destination, fetch_model, push_folder
+from training.cli import main
 
-def tell(action, *arguments, **options):
+NOWHERE = "http://127.0.0.1:9"
+"""Address that nobody answers at."""
+
+
+@contextlib.contextmanager
+def connected(
+    hub: Hub | str | None, home: Path, token: str | None = "hf_test"
+) -> Iterator[pytest.MonkeyPatch]:
+    """Make ``hub`` the Hub of this process; a text is its address, ``None`` nobody's."""
+    url = hub.url if isinstance(hub, Hub) else hub or NOWHERE
+    settings = {
+        "ENDPOINT": url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_TOKEN_PATH": str(home / "token"),
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_DISABLE_PROGRESS_BARS": True,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setattr(constants, name, value)
+        patch.setattr(time, "sleep", lambda seconds: None)  # noqa: ARG005 - between retries
+        patch.setenv("no_proxy", "127.0.0.1")
+        patch.delenv("HF_TOKEN", raising=False)
+        if token is not None:
+            patch.setenv("HF_TOKEN", token)
+        huggingface_hub.close_session()
+        yield patch
+    huggingface_hub.close_session()
+
+
+def result_of(action: Callable[..., object], *arguments: object, **options: object) -> str:
+    """Return what an action gives, or the line of its :class:`HubError`."""
     try:
-        print(action(*arguments, **options))
+        return str(action(*arguments, **options))
     except HubError as error:
-        print(error)
-"""
-CHECK = (
-    _CLIENT
-    + """
-for name in sys.argv[1:]:
-    repo, _, private = name.partition("?")
-    tell(check_destination, Destination(repo, "dataset", private=bool(private)))
-"""
-)
-READ = (
-    _CLIENT
-    + """
-for name in sys.argv[1:]:
-    tell(fetch_model, name, patterns=["*"])
-"""
-)
-PUSH = (
-    _CLIENT
-    + """
-root = Path(sys.argv[1])
-for told in sys.argv[2:]:
-    repo, _, tag = told.partition("@")
-    name = repo.partition("/")[2]
-    folder = root / name if (root / name).is_dir() else root
-    files = [path.name for path in folder.iterdir() if path.is_file()]
-    to = Destination(repo, "model", tag=tag or None)
-    tell(push_folder, folder, files, to, gated=name.endswith("gated"))
-"""
-)
+        return str(error)
+
+
+def run_saros(
+    hub: Hub | None, home: Path, *arguments: str | Path, token: str | None = "hf_test"
+) -> subprocess.CompletedProcess[str]:
+    """Run ``saros`` in this process and return its exit code and output."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        connected(hub, home, token),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main([str(one) for one in arguments])
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def hub_environment(hub: Hub | None, home: Path, token: str | None = "hf_test") -> dict[str, str]:
-    """Return an environment whose Hub is ``hub``, or one where nobody answers."""
+    """Return the environment of a process whose Hub is ``hub``."""
     settings = {
-        "HF_ENDPOINT": "http://127.0.0.1:9" if hub is None else hub.url,
+        "HF_ENDPOINT": NOWHERE if hub is None else hub.url,
         "HF_HOME": str(home),
         "HF_HUB_DISABLE_XET": "1",
         "HF_UPDATE_DOWNLOAD_COUNTS": "0",
@@ -67,25 +91,28 @@ def hub_environment(hub: Hub | None, home: Path, token: str | None = "hf_test") 
     return environment if token is None else {**environment, "HF_TOKEN": token}
 
 
-def run_client(
-    hub: Hub | None, home: Path, code: str, *arguments: str | Path, token: str | None = "hf_test"
-) -> str:
-    """Return what ``code`` prints in a process whose Hub is ``hub``."""
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    environment = hub_environment(hub, home, token)
+def run_client(hub: Hub, home: Path, code: str, *arguments: str | Path) -> str:
+    """Return the output of code in a process that cannot import this package."""
+    command = [sys.executable, "-c", _BLOCKED + code, *map(str, arguments)]
     ran = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=120
+        command,
+        env=hub_environment(hub, home),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert ran.returncode == 0, ran.stderr[-4000:]
     return ran.stdout
 
 
-def run_saros(
-    hub: Hub | None, home: Path, *arguments: str | Path, token: str | None = "hf_test"
-) -> subprocess.CompletedProcess[str]:
-    """Return how ``saros`` ended in a process whose Hub is ``hub``."""
-    command = [sys.executable, "-m", "training", *map(str, arguments)]
-    environment = hub_environment(hub, home, token)
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
+_BLOCKED = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("saros_hf", "training"):
+            raise ImportError("blocked: " + name)
+
+sys.meta_path.insert(0, Blocked())
+"""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LARGE = (".parquet", ".safetensors", ".gz", ".png")
-"""Suffixes that go by git-lfs, whatever their size."""
+"""Suffixes of files stored with git-lfs."""
 
 
 @dataclass

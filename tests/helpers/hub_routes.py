@@ -1,4 +1,4 @@
-"""What the stand-in for the Hugging Face Hub answers, path by path."""
+"""Answers of the stand-in for the Hugging Face Hub, by path."""
 
 import base64
 import hashlib
@@ -21,8 +21,8 @@ def whoami(handler: "Handler") -> None:
         role = "write" if handler.token == handler.hub.token else "read"
         auth = {"type": "access_token", "accessToken": {"displayName": "mine", "role": role}}
         name = "user" if handler.is_owner() else "somebody"
-        told = {"type": "user", "name": name, "orgs": [{"name": "lab"}], "auth": auth}
-        handler.json(handler.hub.account or told)
+        account = {"type": "user", "name": name, "orgs": [{"name": "lab"}], "auth": auth}
+        handler.json(handler.hub.account or account)
 
 
 def create(handler: "Handler") -> None:
@@ -46,7 +46,7 @@ def create(handler: "Handler") -> None:
 
 
 def validate_yaml(handler: "Handler") -> None:
-    """Refuse what the Hub's own rules refuse: metadata missing, malformed or unknown."""
+    """Refuse missing, malformed or unknown metadata."""
     asked = json.loads(handler.body)
     errors = card_errors(asked["content"], asked["repoType"])
     answer = {"warnings": [], "errors": [{"message": one} for one in errors]}
@@ -121,7 +121,7 @@ def commit(handler: "Handler", name: str, revision: str) -> None:
             gone = value["path"].rstrip("/") + "/"
             files = {path: body for path, body in files.items() if not path.startswith(gone)}
     digest = repository.commit(files, revision)
-    url = f"{handler.hub.url}/{_page(name)}/commit/{digest}"
+    url = f"{handler.hub.url}/{name.removeprefix('models/')}/commit/{digest}"
     handler.json({"success": True, "commitUrl": url, "commitOid": digest})
 
 
@@ -208,10 +208,6 @@ def resolve(handler: "Handler", name: str, revision: str, path: str) -> None:
     start, end = int(asked[1]), int(asked[2] or len(body) - 1)
     headers["Content-Range"] = f"bytes {start}-{min(end, len(body) - 1)}/{len(body)}"
     return handler.send(body[start : end + 1], headers, 206)
-
-
-def _page(name: str) -> str:
-    return name.removeprefix("models/")
 
 
 _API = r"/api/(?P<name>(datasets|models)/[^/]+/[^/]+)"

@@ -1,4 +1,4 @@
-"""What the Hub's own rules refuse in a card."""
+"""The Hub's rules for the metadata of a card."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face Hub on 127.0.0.1 that can be written to, in memory."""
+"""A writable stand-in for the Hugging Face Hub on 127.0.0.1, in memory."""
 
 import json
 import re
@@ -17,19 +17,18 @@ from helpers.hub_routes import ROUTES
 
 @dataclass
 class Hub:
-    """Runs while its context lasts.
+    """A server that runs while its context lasts.
 
     Attributes:
         repositories: By ``datasets/user/name`` or ``models/user/name``.
         requests: Method and path of each request, in order.
-        token: Of ``user``, may read and write.
-        reader: Of ``user`` too, may only read.
-        stranger: Of somebody else, who sees what is public and has agreed to no terms.
-        private_by_default: Whether new repositories are, as an organisation can have it.
-        refusals: Answer requests like "POST /api/repos/create" (a pattern) with this status; 0
-            hangs up.
-        account: What it says of whose a token is, instead of the truth.
-        on_put: Called before a large file is taken.
+        token: Token of ``user`` with write access.
+        reader: Read-only token of ``user``.
+        stranger: Token of another user, who has agreed to no terms.
+        private_by_default: Whether new repositories are private.
+        refusals: Status by pattern of a request such as "POST /api/repos/create"; 0 hangs up.
+        account: Answer to the question who owns a token, instead of the truth.
+        on_put: Called before a large file is stored.
     """
 
     repositories: dict[str, Repository] = field(default_factory=dict)
@@ -118,14 +117,14 @@ class Handler(BaseHTTPRequestHandler):
         return self.headers.get("Authorization", "").removeprefix("Bearer ") or None
 
     def is_known(self) -> bool:
-        """Return whether the request brings a token of somebody; answer it if not."""
+        """Return whether the request has a known token; answer it if not."""
         if self.token in (self.hub.token, self.hub.reader, self.hub.stranger):
             return True
         self.send(b"{}", {"X-Error-Message": "Invalid credentials in Authorization header"}, 401)
         return False
 
     def may_write(self) -> bool:
-        """Return whether the request brings the right token; answer it if not."""
+        """Return whether the request has write access; answer it if not."""
         if not self.is_known():
             return False
         if self.token != self.hub.token:
@@ -138,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
     def commit_of(
         self, name: str, revision: str, *, inside: bool = False
     ) -> tuple[Repository, str] | None:
-        """Return a commit, or answer why not; ``inside`` asks for files, which may be gated."""
+        """Return a commit, or answer with an error; ``inside`` also checks the gate."""
         repository = self.hub.repositories.get(name)
         if repository is None or (repository.private and not self.is_owner()):
             self.fail(404 if self.token else 401, "RepoNotFound")

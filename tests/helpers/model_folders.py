@@ -1,4 +1,4 @@
-"""Untrained networks with a record, for tests of what is published."""
+"""Untrained networks with a training record."""
 
 import math
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def record(fold: int = 1, **licenses: int) -> TrainingRecord:
 
 
 def network(seed: int = 0, fold: int = 1, **options: object) -> SarosSegmenter:
-    """Return a network that has learned nothing but has a taste of its own."""
+    """Return an untrained network whose predictions depend on the seed."""
     torch.manual_seed(seed)
     segmenter = SarosSegmenter(options=SMALL, **options)
     for module in segmenter.network.modules():
@@ -35,7 +35,7 @@ def network(seed: int = 0, fold: int = 1, **options: object) -> SarosSegmenter:
 
 
 def write_checkpoint(path: Path, segmenter: SarosSegmenter) -> None:
-    """Write what Lightning does, as far as it is read for publishing."""
+    """Write the parts of a Lightning checkpoint that publishing reads."""
     assert segmenter.record is not None
     whole = {
         "state_dict": segmenter.state_dict(),

@@ -1,4 +1,4 @@
-"""Folders of cases under every licence, with series that the archive really hands out."""
+"""Folders of cases under every licence, with series of the real IDC index."""
 
 from dataclasses import replace
 from functools import cache
@@ -45,29 +45,16 @@ def mixed_cases() -> list[Case]:
     ]
 
 
-def source_of(one: Case) -> CaseSource:
-    return CaseSource(
-        series_instance_uid=one.series_instance_uid,
-        study_instance_uid=one.study_instance_uid,
-        collection=one.collection,
-        patient_id=one.patient_id,
-        manufacturer="",
-        spacing_mm=(2.0, 2.0, 5.0),
-        slices=7,
-    )
-
-
 def write_mixed_folder(folder: Path) -> Path:
-    """Write these cases as ``saros convert`` does, with the record of their series.
-
-    The voxels of the controlled one are ``SECRET_HU`` throughout.
-    """
+    """Write the mixed cases with their ``source.json``; the controlled CT is ``SECRET_HU``."""
     cases = mixed_cases()
     for number, one in enumerate(cases):
         affine = LPS.copy()
         affine[:3, 3] = number
         write_case(folder, one.case_id, affine=affine)
-        source_of(one).write(folder / one.case_id)
+        uids = one.series_instance_uid, one.study_instance_uid
+        source = CaseSource(*uids, one.collection, one.patient_id, "", (2.0, 2.0, 5.0), slices=7)
+        source.write(folder / one.case_id)
         if one.license == "NIH controlled access":
             secret = np.full((8, 6, 7), SECRET_HU, np.int16)
             write_volume(folder / one.case_id / "image.nii.gz", Volume(secret, affine))

@@ -1,4 +1,4 @@
-"""What the dataset card says of all of SAROS, against what the package and the paper know."""
+"""The dataset card of all of SAROS against the tables of the package and the paper."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,13 +11,11 @@ from helpers.case_folders import case
 from helpers.hub_rules import card_errors
 from huggingface_hub import DatasetCard
 
-from saros_hf.cases.licenses import License
+from saros_hf.cases.licenses import SOURCE_DOI, License
 from saros_hf.check.paper_tables import TABLE_1
 from saros_hf.labels import IGNORE_INDEX, TASKS, display_name, labels
 from saros_hf.load.rows import CASE_FEATURES, MASK_FEATURES, VOLUME_FEATURES
-from saros_hf.publish.attribution import SOURCE_DOI
-from saros_hf.publish.card_tables import PublishedConfig
-from saros_hf.publish.dataset_card import dataset_card
+from saros_hf.publish.dataset_card import PublishedConfig, dataset_card
 
 FEATURES = {"masks": MASK_FEATURES, "volumes": VOLUME_FEATURES, "volumes-nc": VOLUME_FEATURES}
 LICENSES: dict[str, tuple[License, ...]] = {
@@ -52,7 +50,7 @@ def config(name: str) -> PublishedConfig:
     features = datasets.Features(CASE_FEATURES | FEATURES[name])
     info = datasets.DatasetInfo(features=features, splits=splits)
     tables = {split: pa.Table.from_pylist(members) for split, members in parts.items()}
-    return PublishedConfig(name, info, tables, dict.fromkeys(parts, 10**6))
+    return PublishedConfig(name, info, tables, 2 * 10**6)
 
 
 @pytest.fixture(scope="module")
@@ -68,22 +66,22 @@ def table(card: DatasetCard, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_metadata_is_legal_and_names_every_feature(card: DatasetCard) -> None:
+def test_metadata_is_valid_and_names_every_feature(card: DatasetCard) -> None:
     assert card_errors(str(card), "dataset") == []
     data = card.data.to_dict()
     assert data["pretty_name"] == "SAROS"
-    for told in data["dataset_info"]:
-        features = datasets.Features._from_yaml_list(told["features"])
-        assert features == datasets.Features(CASE_FEATURES | FEATURES[told["config_name"]])
-        assert told["download_size"] == 2 * 10**6
+    for info in data["dataset_info"]:
+        features = datasets.Features._from_yaml_list(info["features"])
+        assert features == datasets.Features(CASE_FEATURES | FEATURES[info["config_name"]])
+        assert info["download_size"] == 2 * 10**6
     default, *others = data["configs"]
     assert (default["config_name"], default["default"]) == ("volumes", True)
     assert not any("default" in one for one in others)
     assert default["data_files"][0] == {"split": "train", "path": "volumes/train-*"}
 
 
-def test_counts_are_those_of_the_paper_and_the_archive(card: DatasetCard) -> None:
-    here = table(card, "What is here, and what is not")
+def test_counts_match_paper_and_archive(card: DatasetCard) -> None:
+    here = table(card, "Contents")
     cases = {row[0]: row[2] for row in here if row[0] != "none"}
     assert cases == {"`volumes`": "650", "`masks`": "900", "`volumes-nc`": "76"}
     (absent,) = [row for row in here if row[0] == "none"]
@@ -111,7 +109,7 @@ def test_every_collection_is_cited_by_its_doi(card: DatasetCard) -> None:
     }
 
 
-def test_label_maps_alone_are_cc_by_and_cite_the_collections_too() -> None:
+def test_label_maps_alone_are_cc_by() -> None:
     card = DatasetCard(str(dataset_card([config("masks")], repo_id="user/saros")))
     assert card_errors(str(card), "dataset") == []
     data = card.data.to_dict()
@@ -123,7 +121,7 @@ def test_label_maps_alone_are_cc_by_and_cite_the_collections_too() -> None:
     assert "Changes to the CTs" not in card.text
 
 
-def test_a_card_with_cts_of_many_licences_says_other(card: DatasetCard) -> None:
+def test_several_licences_are_other(card: DatasetCard) -> None:
     data = card.data.to_dict()
     assert data["license"] == "other"
     assert data["license_link"] == "https://doi.org/10.25737/SZ96-ZG60"
@@ -135,12 +133,11 @@ def test_a_card_with_cts_of_many_licences_says_other(card: DatasetCard) -> None:
 )
 def test_size_category_is_one_of_the_hubs(rows: int, size: str) -> None:
     masks = config("masks")
-    one = masks.rows["train"].slice(0, 1)
-    many = replace(masks, rows={"train": pa.concat_tables([one] * rows)})
+    many = replace(masks, rows={"train": masks.rows["train"].take([0] * rows)})
     assert dataset_card([many], repo_id="user/saros").data.size_categories == [size]
 
 
-def test_labels_are_the_packages(card: DatasetCard) -> None:
+def test_labels_match_the_package(card: DatasetCard) -> None:
     *rows, last = table(card, "Labels")
     for label, row in enumerate(rows):
         assert row[0] == str(label)
@@ -153,7 +150,7 @@ def test_labels_are_the_packages(card: DatasetCard) -> None:
     assert rows[1][2] == rows[1][4] == "900"
 
 
-def test_gates_stand_before_non_commercial_cts_alone(card: DatasetCard) -> None:
+def test_only_non_commercial_cts_are_gated(card: DatasetCard) -> None:
     data = card.data.to_dict()
     assert "CC BY-NC 3.0" in data["extra_gated_prompt"]
     assert any("non-commercial" in field for field in data["extra_gated_fields"])
@@ -161,7 +158,7 @@ def test_gates_stand_before_non_commercial_cts_alone(card: DatasetCard) -> None:
     assert not [key for key in free if key.startswith("extra_gated")]
 
 
-def test_the_package_brings_the_text_of_the_card() -> None:
+def test_template_is_in_the_package() -> None:
     from importlib.resources import files
 
     assert (

@@ -1,6 +1,7 @@
-"""What a model's card says, and what it must not leave out."""
+"""Contents of the model card."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,17 +10,17 @@ from helpers.model_folders import evaluated, network, record
 from helpers.public_series import mixed_cases
 from huggingface_hub import ModelCard
 
-from saros_hf.cases.case import Case
 from saros_hf.cases.licenses import PHANTOM_COLLECTION as PHANTOM
 from training.data.slice_store import Source
 from training.evaluate.example_case import Example, median_case
+from training.evaluate.result_folder import EvaluationResult
 from training.model.run_record import believed_licenses
 from training.module import SarosSegmenter
-from training.publish.model_card import Published, freedom, model_card
+from training.publish.model_card import freedom, model_card
 
 
-def card_of(*networks: SarosSegmenter, **more: object) -> ModelCard:
-    card = model_card(Published(networks, more.get("evaluations", ()), "user/model"))
+def card_of(*networks: SarosSegmenter, evaluations: Sequence[EvaluationResult] = ()) -> ModelCard:
+    card = model_card(networks, evaluations, repo_id="user/model")
     assert card_errors(str(card), "model") == []
     assert "{{" not in card.text
     assert "{%" not in card.text
@@ -27,21 +28,25 @@ def card_of(*networks: SarosSegmenter, **more: object) -> ModelCard:
     return ModelCard(str(card))
 
 
-def test_scores_with_intervals_beside_the_papers() -> None:
+def test_scores_stand_beside_those_of_the_paper() -> None:
     card = card_of(network(), evaluations=[evaluated()])
     assert (
         "| Muscle | 0.700 (0.600-0.800) | 0.971 | 0.350 (0.300-0.400) | 0.700 (0.600-0.800) "
         "| 0.994 | 2 / 2 |" in card.text
     )
     assert "NSD, slice | NSD, published" in card.text
-    assert "2 cases of the test split, none of them trained on" in card.text
-    told = {(one.metric_type, one.metric_name): one.metric_value for one in card.data.eval_results}
+    assert "2 cases of the test split, none of them used for training" in card.text
+    metrics = {
+        (one.metric_type, one.metric_name): one.metric_value for one in card.data.eval_results
+    }
     # Muscle 0.7, brain 0.9: 0.8 in the middle; contours half of it.
-    assert told["dice", "Dice, mean over labels"] == 0.8
-    assert told["nsd", "NSD at 3 mm, contours of annotated slices, mean over labels"] == 0.4
-    assert told["nsd", "NSD at 3 mm, as published in the paper's Table 4, mean over labels"] == 0.8
-    assert told["dice", "Dice, brain"] == 0.9
-    assert ("dice", "Dice, bones") not in told
+    assert metrics["dice", "Dice, mean over labels"] == 0.8
+    assert metrics["nsd", "NSD at 3 mm, contours of annotated slices, mean over labels"] == 0.4
+    assert (
+        metrics["nsd", "NSD at 3 mm, as published in the paper's Table 4, mean over labels"] == 0.8
+    )
+    assert metrics["dice", "Dice, brain"] == 0.9
+    assert ("dice", "Dice, bones") not in metrics
     assert {one.dataset_split for one in card.data.eval_results} == {"test"}
 
 
@@ -54,18 +59,18 @@ def test_both_label_maps_of_a_joint_network() -> None:
     assert {one.dataset_config for one in card.data.eval_results} == {"body-regions", "body-parts"}
 
 
-def test_without_evaluation_only_what_training_saw() -> None:
+def test_validation_scores_replace_a_missing_evaluation() -> None:
     one = network()
     assert one.record is not None
     one.record = replace(one.record, validation={"average": 0.71, "muscle": 0.9})
     card = card_of(one)
-    assert "by which the weights were chosen, so that it flatters them" in card.text
+    assert "The weights were selected by this score, so it is optimistic." in card.text
     assert "| average | 0.710 |" in card.text
     assert [one.metric_value for one in card.data.eval_results] == [0.71]
     assert card.data.eval_results[0].dataset_split == "validation"
 
 
-def test_scores_that_are_no_numbers_are_left_out() -> None:
+def test_nan_scores_are_left_out() -> None:
     one = network()
     one.record = replace(record(), validation={"average": math.nan, "muscle": 0.9})
     card = card_of(one)
@@ -76,24 +81,19 @@ def test_scores_that_are_no_numbers_are_left_out() -> None:
     assert card_of(network(), evaluations=[none]).data.eval_results is None
 
 
-def test_what_training_began_with_is_told() -> None:
+def test_encoder_weights_are_named() -> None:
     one = network()
     assert one.record is not None
     one.record = replace(one.record, settings={"encoder_weights": "imagenet"})
     assert "| encoder_weights | imagenet |" in card_of(one).text
 
 
-def edited() -> dict[str, Case]:
-    """Cases whose table says that a CT under controlled access is of a free collection."""
+def test_table_alone_does_not_free_a_ct() -> None:
+    """The collection of a CT under controlled access was changed to a free one."""
     cases = {one.case_id: one for one in mixed_cases()}
-    hidden = cases["case_004"]
-    return cases | {"case_004": replace(hidden, collection="C4KC-KiTS")}
-
-
-def test_the_table_alone_does_not_free_a_ct() -> None:
-    cases = edited()
+    cases["case_004"] = replace(cases["case_004"], collection="C4KC-KiTS")
     assert cases["case_004"].license == "CC BY 3.0"
-    # Of 0.1, 0.6, 0.9 and 0.95 the third would be shown; without case_004 it is the second.
+    # Without case_004 the median of the free cases is the second of 0.1, 0.6 and 0.9.
     means = {f"case_{n:03d}": (dice, 0.0) for n, dice in enumerate((0.1, 0.6, 0.9, 0.7, 0.95))}
     assert median_case(means, cases, list(cases)) == "case_001"
     assert median_case(means, cases, ["case_003", "case_004"]) is None
@@ -123,17 +123,17 @@ def test_the_licence_follows_the_training_data(
     assert freedom([first, second]) == left
     card = card_of(first, second)
     assert card.data.license == license_
-    assert "2 networks of as many folds" in card.text
+    assert "an ensemble of 2 networks trained on different folds" in card.text
     for name, number in licenses.items():
         assert f"| {name.replace('_', ' ')} | " in card.text
         assert f"{number} |" in card.text
 
 
-def test_a_record_that_is_missing_is_no_freedom() -> None:
+def test_missing_record_permits_nothing() -> None:
     nobody = network()
     nobody.record = None
     assert freedom([nobody]) == "unknown"
-    assert "What it was trained on is not recorded." in card_of(nobody).text
+    assert "The training data is not recorded." in card_of(nobody).text
 
 
 def test_provenance_options_picture_and_limits() -> None:
@@ -142,8 +142,8 @@ def test_provenance_options_picture_and_limits() -> None:
     shown = Example("case_001", "C4KC-KiTS", "CC BY 3.0", 0.6, b"png")
     card = card_of(one, evaluations=[replace(evaluated(), example=shown)])
     for expected in (
-        "![CT, truth and prediction](example.png)",
-        "case_001 (C4KC-KiTS, CC BY 3.0), of the scored cases the one in the middle: mean Dice 0.600",
+        "![CT, ground truth and prediction](example.png)",
+        "case_001 (C4KC-KiTS, CC BY 3.0), the median of the scored cases: mean Dice 0.600",
         "| C4KC-KiTS | 3 | [10.7937/TCIA.2019.IX49E8NX](https://doi.org/10.7937/TCIA.2019.IX49E8NX) |",
         "| context | 1 |",
         "| batch_size | 8 |",
@@ -157,7 +157,7 @@ def test_provenance_options_picture_and_limits() -> None:
         assert expected in card.text
 
 
-def test_phantoms_are_called_phantoms() -> None:
+def test_phantoms_are_named() -> None:
     one = network()
     one.record = record(1, synthetic=4)
     card = card_of(one, evaluations=[replace(evaluated(), synthetic=True)])

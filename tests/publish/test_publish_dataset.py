@@ -1,4 +1,4 @@
-"""``saros publish-dataset`` against the stand-in: there and back, without our package on the way back."""
+"""``saros publish-dataset`` against the stand-in for the Hub."""
 
 import contextlib
 import json
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.hub_client import hub_environment, run_client, run_saros
@@ -17,17 +18,18 @@ from helpers.hub_server import Hub
 from helpers.public_series import write_mixed_folder
 from huggingface_hub import DatasetCard
 
+import saros_hf
 from training.cli import main
 
 REPO = "datasets/user/saros"
 NAMES = ("volumes", "slices", "masks", "volumes-nc", "slices-nc")
 
-# Both processes print the same summary of rows: what the files hold, wherever they come from.
+# Both sides make the same summary of rows: the content of the files, wherever they come from.
 SUMMARY = """
 import hashlib, json
 import numpy as np
 
-def told(value):
+def plain(value):
     if hasattr(value, "dataobj"):
         array = np.asanyarray(value.dataobj)
         digest = hashlib.md5(array.tobytes()).hexdigest()
@@ -37,52 +39,29 @@ def told(value):
     return value
 
 def summary(splits):
-    return {
-        name: [{key: told(value) for key, value in row.items()} for row in rows]
+    rows = {
+        name: [{key: plain(value) for key, value in row.items()} for row in rows]
         for name, rows in splits.items()
     }
+    return json.loads(json.dumps([rows, splits["train"].features.to_dict()]))
 """
 
-HERE = (
-    SUMMARY
-    + """
-import sys, saros_hf
-told_of = {}
-for config in sys.argv[3:]:
-    name, cases = config.removesuffix("-nc"), ["case_000", "case_001", "case_002"]
-    if config.endswith("-nc"):
-        cases = ["case_003"]
-    elif name == "masks":
-        cases = None
-    splits = saros_hf.load_dataset(name, data_dir=sys.argv[1], cache_dir=sys.argv[2], cases=cases)
-    told_of[config] = [summary(splits), splits["train"].features.to_dict()]
-print(json.dumps(told_of))
-"""
-)
-
-THERE = (
+ON_THE_HUB = (
     SUMMARY
     + """
 import sys
-
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("saros_hf", "training"):
-            raise ImportError("blocked: " + name)
-
-sys.meta_path.insert(0, Blocked())
 import datasets
 from huggingface_hub import DatasetCard
 
 DatasetCard.load("user/saros").validate()
-told_of = {}
+found = {}
 for name in sys.argv[1:]:
     for streaming in (False, True):
         splits = datasets.load_dataset("user/saros", name, streaming=streaming, revision="v1")
-        there = [summary(splits), splits["train"].features.to_dict()]
-        assert told_of.setdefault(name, there) == there
+        rows = summary(splits)
+        assert found.setdefault(name, rows) == rows
 assert not [one for one in sys.modules if one.startswith("saros_hf")]
-print(json.dumps(told_of))
+print(json.dumps(found))
 """
 )
 
@@ -96,7 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hub(folder: Path) -> Iterator[Hub]:
-    """A Hub that every part has been published to, as ``v1``."""
+    """A Hub with all parts published and tagged ``v1``."""
     with Hub() as hub:
         ran = publish(hub, folder, "--tag", "v1")
         assert ran.returncode == 0, ran.stderr
@@ -113,20 +92,26 @@ def publish(hub: Hub | None, folder: Path, *options: str) -> subprocess.Complete
     )
 
 
-def test_same_rows_without_our_package_streamed_or_not(
-    hub: Hub, folder: Path, tmp_path: Path
-) -> None:
-    places = str(folder), str(folder.parent / "c")
-    here = json.loads(run_client(hub, folder.parent / "a", HERE, *places, *NAMES))
-    there = json.loads(run_client(hub, tmp_path, THERE, *NAMES))
+def test_hub_has_the_rows_of_the_folder(hub: Hub, folder: Path, tmp_path: Path) -> None:
+    """Read by plain datasets without this package, streamed or not."""
+    scope: dict[str, Any] = {}
+    exec(SUMMARY, scope)  # noqa: S102 - the other process runs it too
+    on_the_hub = json.loads(run_client(hub, tmp_path, ON_THE_HUB, *NAMES))
+    cases = {"cc-by": ["case_000", "case_001", "case_002"], "nc": ["case_003"], "masks": None}
     for name in NAMES:
-        rows, _ = here[name]
-        parts = {"train"} if name.endswith("-nc") else {"train", "validation", "test"}
-        assert set(rows) == parts
-        assert there[name] == here[name]
+        part = "nc" if name.endswith("-nc") else "masks" if name == "masks" else "cc-by"
+        splits = saros_hf.load_dataset(
+            name.removesuffix("-nc"),
+            data_dir=str(folder),
+            cache_dir=str(tmp_path / "cache"),
+            cases=cases[part],
+        )
+        expected = scope["summary"](splits)
+        assert set(expected[0]) == ({"train"} if part == "nc" else {"train", "validation", "test"})
+        assert on_the_hub[name] == expected
 
 
-def test_only_what_the_folder_holds_is_on_the_hub(hub: Hub, folder: Path) -> None:
+def test_hub_has_only_the_files_of_the_folder(hub: Hub, folder: Path) -> None:
     out = folder.parent / "out"
     files = {
         str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()
@@ -138,7 +123,7 @@ def test_only_what_the_folder_holds_is_on_the_hub(hub: Hub, folder: Path) -> Non
         assert b"hf_test" not in body, path
 
 
-def test_the_second_upload_changes_nothing(hub: Hub, folder: Path) -> None:
+def test_second_upload_changes_nothing(hub: Hub, folder: Path) -> None:
     commits = list(hub.repositories[REPO].commits)
     before = len(hub.requests)
     assert publish(hub, folder).returncode == 0
@@ -146,7 +131,7 @@ def test_the_second_upload_changes_nothing(hub: Hub, folder: Path) -> None:
     assert not [one for one in hub.requests[before:] if one.startswith("PUT")]
 
 
-def test_the_card_is_whole_and_its_metadata_legal(hub: Hub) -> None:
+def test_card_of_the_published_rows(hub: Hub) -> None:
     text = hub.files(REPO)["README.md"].decode()
     assert card_errors(text, "dataset") == []
     card = DatasetCard(text)
@@ -169,7 +154,7 @@ def test_the_card_is_whole_and_its_metadata_legal(hub: Hub) -> None:
     assert "| CPTAC-PDA | 1 | 1 | CC BY 4.0 | [10.7937/K9/TCIA.2018.SC20FO18]" in card.text
     assert "| HNSCC | 1 | 0 | NIH controlled access | [10.7937/K9/TCIA.2020.A8SH" in card.text
     assert (
-        "| none | CTs under NIH controlled access, of which only the label maps are here | 1 |"
+        "| none | CTs under NIH controlled access: only their label maps are here | 1 |"
         in card.text
     )
     # Slices 1 and 5 of each case: 3 CC BY cases, 2 annotated slices each.
@@ -180,7 +165,7 @@ def test_the_card_is_whole_and_its_metadata_legal(hub: Hub) -> None:
     assert not re.search(r"\n{4,}", card.text)
 
 
-def test_nothing_is_lost_on_the_hub_by_publishing_less(hub: Hub, folder: Path) -> None:
+def test_publishing_fewer_parts_is_refused(hub: Hub, folder: Path) -> None:
     other = "--out", str(folder.parent / "less")
     ran = publish(hub, folder, "--config", "masks", *other)
     assert ran.returncode == 1
@@ -190,7 +175,7 @@ def test_nothing_is_lost_on_the_hub_by_publishing_less(hub: Hub, folder: Path) -
     assert "volumes/train-00000-of-00001.parquet" in hub.files(REPO)
 
 
-def test_an_interrupted_upload_goes_on(folder: Path) -> None:
+def test_interrupted_upload_resumes(folder: Path) -> None:
     with Hub() as hub:
         command = [sys.executable, "-m", "training", "publish-dataset", str(folder), "user/saros"]
         command += ["--out", str(folder.parent / "out"), "--config", "masks", "cc-by", "cc-by-nc"]
@@ -217,7 +202,7 @@ def test_an_interrupted_upload_goes_on(folder: Path) -> None:
         assert "volumes/test-00000-of-00001.parquet" in hub.files(REPO)
 
 
-def test_dry_run_asks_nobody(folder: Path) -> None:
+def test_dry_run_uploads_nothing(folder: Path) -> None:
     ran = publish(None, folder, "--dry-run", "--config", "masks", "--out", str(folder.parent / "d"))
     assert ran.returncode == 0, ran.stderr
     assert "Nothing was uploaded" in ran.stdout
@@ -225,7 +210,7 @@ def test_dry_run_asks_nobody(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("repo", ["saros", "user/saros/more", "../saros", "{tmp}/saros"])
-def test_a_dry_run_takes_no_other_name_either(folder: Path, tmp_path: Path, repo: str) -> None:
+def test_malformed_name_is_refused(folder: Path, tmp_path: Path, repo: str) -> None:
     repo = repo.format(tmp=tmp_path)
     with pytest.raises(SystemExit, match="1"), contextlib.chdir(tmp_path):
         main(["publish-dataset", str(folder), repo, "--config", "masks", "--dry-run"])

@@ -1,4 +1,4 @@
-"""The folder that ``saros publish-model`` writes, and what it refuses."""
+"""The folder that ``saros publish-model`` writes, and the models that it refuses."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,9 @@ from training.evaluate.result_folder import EvaluationResult, write_evaluated
 from training.publish.model_folder import read_networks, refuse_controlled, write_model_folder
 
 
-def test_what_lies_in_the_folder_may_be_published_from_it(
+def test_folder_can_be_published_from_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``publish-model hub/user/model user/model`` writes where it reads."""
     folder = tmp_path / "hub" / "user" / "model"
     write_model_folder(folder, [network(1), network(2, fold=2)], [], repo_id="user/model")
     before = {name: (folder / name).read_bytes() for name in files_in(folder)}
@@ -34,7 +33,7 @@ def test_what_lies_in_the_folder_may_be_published_from_it(
     assert json.loads(after["config.json"])["_saros"]["prediction"]["mirror"]
 
 
-def test_one_of_each(tmp_path: Path) -> None:
+def test_two_networks_of_a_fold_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"found 2 networks of fold_3, expected one of each fold"):
         write_model_folder(
             tmp_path, [network(1), network(2, fold=3), network(3, fold=3)], [], repo_id="user/model"
@@ -44,14 +43,10 @@ def test_one_of_each(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_dry_run_with_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_without_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network().save_pretrained(tmp_path / "model")
-    main(
-        [
-            *("publish-model", str(tmp_path / "model"), "user/model", "--dry-run"),
-            *("--out", str(tmp_path / "out")),
-        ]
-    )
+    command = ["publish-model", str(tmp_path / "model"), "user/model", "--dry-run"]
+    main([*command, "--out", str(tmp_path / "out")])
     shown = capsys.readouterr().out
     assert "The card has no scores: add --evaluation DIR" in shown
     assert "Nothing was uploaded" in shown
@@ -77,7 +72,7 @@ def test_scores_of_training_cases_are_refused(tmp_path: Path) -> None:
         write(evaluated("body-parts"))
 
 
-def test_weights_from_controlled_access_stay_by_default(tmp_path: Path) -> None:
+def test_weights_from_controlled_access_are_refused(tmp_path: Path) -> None:
     restricted = network()
     restricted.record = record(1, **{"CC_BY_3.0": 3, "NIH_controlled_access": 1})
     restricted.save_pretrained(tmp_path / "model")
@@ -90,7 +85,7 @@ def test_weights_from_controlled_access_stay_by_default(tmp_path: Path) -> None:
         refuse_controlled(networks, allowed=False)
 
 
-def test_other_files_are_not_published(tmp_path: Path) -> None:
+def test_foreign_file_is_refused(tmp_path: Path) -> None:
     write_model_folder(tmp_path / "out", [network()], [], repo_id="user/model")
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"notes.txt: found a file that this command did not"):
@@ -98,7 +93,7 @@ def test_other_files_are_not_published(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
 
 
-def test_what_is_no_network(tmp_path: Path) -> None:
+def test_missing_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="expected a checkpoint"):
         read_networks(tmp_path / "best.ckpt")
     (tmp_path / "other.ckpt").write_bytes(b"no zip")

@@ -4,13 +4,15 @@ import base64
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from saros_hf.cases.case import Case
 from saros_hf.cases.licenses import LICENSES
+from saros_hf.errors import UsageError
 from saros_hf.files import write_atomically
-from saros_hf.publish.rights import archive_licenses, witnessed
+from saros_hf.publish.rights import objections, public_licenses
 
 PICTURE, ABOUT = "example.png", "example.json"
 
@@ -56,12 +58,15 @@ def median_case(
     Returns:
         ``None`` if no case may be shown.
     """
-    told = tuple(cases.values())
-    free = witnessed(told, archive_licenses(told) or {})
+    rows, public = tuple(cases.values()), {}
+    with suppress(UsageError):  # without the IDC index only phantoms are shown
+        public = public_licenses(rows)
+    hidden = objections(rows, public)
     ranked = sorted(
         (means[case_id][0], case_id)
         for case_id in showable
-        if case_id in free and cases[case_id].license in SHOWN and not math.isnan(means[case_id][0])
+        if case_id not in hidden and cases[case_id].license in SHOWN
+        if not math.isnan(means[case_id][0])
     )
     return ranked[len(ranked) // 2][1] if ranked else None
 

@@ -1,4 +1,4 @@
-"""The record of a run that is about to start."""
+"""Make the record of a run when its training starts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ from lightning import Trainer
 
 from saros_hf.cases.case import Case
 from saros_hf.cases.table import find_table, read_case_table
-from saros_hf.publish.rights import CONTROLLED, archive_licenses, witnessed
+from saros_hf.errors import UsageError
+from saros_hf.publish.rights import objections, public_licenses
 
 from ..data.slice_store import Source
 from ..datamodule import SarosDataModule
@@ -16,7 +17,7 @@ from .training_record import TrainingRecord
 
 
 def record_of(trainer: Trainer, data: SarosDataModule) -> TrainingRecord:
-    """Return the record of a run that is about to start."""
+    """Return the record of a run whose training starts."""
     sources = data.stores["train"].sources()
     licenses = believed_licenses(sources, read_case_table(find_table(data.data_dir)))
     return TrainingRecord(
@@ -41,24 +42,28 @@ def record_of(trainer: Trainer, data: SarosDataModule) -> TrainingRecord:
 
 
 def validation_dice(trainer: Trainer) -> dict[str, float]:
-    """Return what the last validation logged, by label."""
+    """Return the mean Dice of the last validation, by label and as ``average``."""
     logged = trainer.callback_metrics.items()
     found = {name: float(value) for name, value in logged if name.startswith("val_dice")}
     return {name.partition("/")[2] or "average": value for name, value in found.items()}
 
 
 def believed_licenses(sources: Sequence[Source], cases: Sequence[Case]) -> list[str]:
-    """Return the licence of each CT: what the data says, ``unknown`` where the archive differs.
+    """Return the licence of each CT, ``unknown`` where case table and IDC index differ.
+
+    Without the package ``idc-index-data`` the table alone decides.
 
     Args:
         sources: CTs with the licence that follows from the case table.
         cases: All rows of that table.
     """
-    archive = archive_licenses(cases)
-    if archive is None:
+    try:
+        differ = objections(cases, public_licenses(cases))
+    except UsageError:
         return [one.license for one in sources]
-    certain = witnessed(cases, archive)
     return [
-        one.license if one.case_id in certain or one.license == CONTROLLED else "unknown"
+        "unknown"
+        if one.case_id in differ and one.license != "NIH controlled access"
+        else one.license
         for one in sources
     ]

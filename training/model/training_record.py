@@ -1,4 +1,4 @@
-"""What a network learned from, kept with its weights: whoever gets them ought to know."""
+"""The record of a network's training, kept with its weights."""
 
 import math
 from collections.abc import Mapping
@@ -8,15 +8,16 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """A network's training cases, and how it was trained on them.
+    """Training cases and options of a network.
 
     Attributes:
         fold: Number of the validation fold, which was not trained on.
-        collections: Training CTs of each collection.
-        licenses: Training CTs under each licence; ``unknown`` where table and archive differ.
-        settings: Options by name; no path and nothing of the machine but its devices.
-        validation: Mean Dice of each label, and of all as ``average``, over the validation cases
-            when the weights were saved; scores that are no numbers are left out.
+        collections: Number of training CTs by collection.
+        licenses: Number of training CTs by licence; ``unknown`` where case table and IDC index
+            differ.
+        settings: Options by name, without paths.
+        validation: Mean Dice over the validation cases when the weights were saved, by label and
+            as ``average``; NaN and inf are dropped.
     """
 
     fold: int
@@ -35,10 +36,10 @@ class TrainingRecord:
         return sum(self.licenses.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it in plain types, for a checkpoint or JSON."""
+        """Return plain types, for a checkpoint or JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any] | None) -> Self | None:
-        """Return what :meth:`to_dict` gave, ``None`` for ``None``."""
+        """Return the record that :meth:`to_dict` gave, ``None`` for ``None``."""
         return None if plain is None else cls(**plain)

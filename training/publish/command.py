@@ -1,9 +1,10 @@
-"""``saros publish-model``: options, and what is said at the end."""
+"""``saros publish-model``: options and output."""
 
 import argparse
 from pathlib import Path
 
 from saros_hf.console import Subparsers, say
+from saros_hf.publish.command import add_upload_options
 
 
 def add_publish_model(commands: Subparsers) -> None:
@@ -11,8 +12,8 @@ def add_publish_model(commands: Subparsers) -> None:
     publish = commands.add_parser(
         "publish-model",
         help="put a trained network, or those of five folds, on the Hugging Face Hub",
-        description="Write weights, configuration and card to a folder, then upload it. Start it "
-        "again after any interruption: what has arrived is not sent again.",
+        description="Write weights, configuration and card to a folder, then upload it. After an "
+        "interruption start it again: files that the Hub has are not sent again.",
     )
     add = publish.add_argument
     add(
@@ -28,31 +29,22 @@ def add_publish_model(commands: Subparsers) -> None:
         type=Path,
         nargs="+",
         default=[],
-        help="what saros evaluate wrote for this model, of each label map",
+        help="output of saros evaluate for this model, one folder per label map",
     )
-    _add_ways(publish)
-    publish.set_defaults(run=_run)
-
-
-def _add_ways(publish: argparse.ArgumentParser) -> None:
-    """Add the options that say where to, and what users get by default."""
-    add = publish.add_argument
-    add("--out", metavar="FOLDER", type=Path, help="where it is written (default hub/REPO)")
-    add("--dry-run", action="store_true", help="write the folder, upload nothing")
-    add("--private", action="store_true", help="visible to you alone")
-    add("--tag", metavar="NAME", help="name for this state, e.g. v1: --model user/name@NAME")
+    add_upload_options(publish, use_of_tag="--model user/name@NAME")
     choice = argparse.BooleanOptionalAction
-    add("--mirror", action=choice, help="that users average with the mirror image by default")
-    add("--clean", action=choice, help="that users drop small parts by default")
+    add("--mirror", action=choice, help="average with the mirror image by default")
+    add("--clean", action=choice, help="drop small parts by default")
     add(
         "--i-may-publish-these-weights",
         action="store_true",
-        help="though they were trained on CTs under controlled access, or on what is not recorded",
+        help="publish weights trained on CTs under controlled access or of unknown licence",
     )
+    publish.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from saros_hf.hub.client import Destination, check_destination
+    from saros_hf.hub.client import Destination, check_destination, check_repo_id
 
     from ..evaluate.result_folder import read_evaluation
     from .model_folder import (
@@ -63,6 +55,7 @@ def _run(options: argparse.Namespace) -> int:
         write_model_folder,
     )
 
+    check_repo_id(options.repo)  # also the default folder's path
     to = Destination(options.repo, "model", private=options.private, tag=options.tag)
     if not options.dry_run:
         check_destination(to)

@@ -1,18 +1,16 @@
-"""The model card: what a network does, learned from and scored, and what it is not for."""
+"""The model card: use, scores, training data, licence and limits of a network."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from saros_hf.cases.licenses import SOURCE_DOI
 from saros_hf.hub.client import TAG
 from saros_hf.labels import label_names
-from saros_hf.publish.attribution import SOURCE_DOI
-from saros_hf.publish.rights import CONTROLLED, NON_COMMERCIAL
 
 from ..evaluate.example_case import PICTURE
 from ..evaluate.result_folder import EvaluationResult
@@ -23,49 +21,38 @@ from ..model.training_record import TrainingRecord
 from ..module import SarosSegmenter
 
 Freedom: TypeAlias = Literal["free", "non-commercial", "controlled", "unknown"]
-"""What the licences of the training CTs leave to whoever has the weights."""
+"""Use of the weights that the licences of the training CTs permit."""
 
-_MEASURED: Mapping[tuple[MetricName, ScoreProtocol], str] = {
+_AVERAGES: Mapping[tuple[MetricName, ScoreProtocol], str] = {
     ("dice", "annotated"): "Dice",
     ("nsd", "slice"): "NSD at 3 mm, contours of annotated slices",
     ("nsd", "published"): "NSD at 3 mm, as published in the paper's Table 4",
 }
-
-
-@dataclass(frozen=True)
-class Published:
-    """What a card tells of a model.
-
-    Attributes:
-        networks: All of them, that of the first fold first.
-        evaluations: What they scored together on cases that none was trained on.
-        repo_id: ``user/name``.
-    """
-
-    networks: Sequence[SarosSegmenter]
-    evaluations: Sequence[EvaluationResult]
-    repo_id: str
-
-    @property
-    def records(self) -> list[TrainingRecord]:
-        """What each network learned from, as far as it is known."""
-        return [one.record for one in self.networks if one.record is not None]
+"""Metrics of the ``model-index``, by metric and protocol."""
 
 
 def freedom(networks: Sequence[SarosSegmenter]) -> Freedom:
-    """Return what the least free of the training CTs leaves."""
+    """Return the use that the most restrictive licence of the training CTs permits."""
     if any(one.record is None for one in networks):
         return "unknown"
-    licenses = {name for one in networks if one.record for name in one.record.licenses}
-    if CONTROLLED in licenses:
+    licenses = {name for record in _records(networks) for name in record.licenses}
+    if "NIH controlled access" in licenses:
         return "controlled"
     if "unknown" in licenses:
         return "unknown"
-    return "non-commercial" if NON_COMMERCIAL in licenses else "free"
+    return "non-commercial" if "CC BY-NC 3.0" in licenses else "free"
 
 
-def model_card(model: Published) -> ModelCard:
-    """Return the card with its metrics as ``model-index``."""
+def model_card(
+    networks: Sequence[SarosSegmenter], evaluations: Sequence[EvaluationResult], *, repo_id: str
+) -> ModelCard:
+    """Return the card with its metrics as ``model-index``.
+
+    Args:
+        networks: All networks of the model, that of the first fold first.
+        evaluations: Scores of their ensemble on cases that none was trained on.
+        repo_id: ``user/name``.
+    """
     environment = Environment(
         loader=PackageLoader("training"),
         trim_blocks=True,
@@ -73,51 +60,58 @@ def model_card(model: Published) -> ModelCard:
         autoescape=False,
         undefined=StrictUndefined,
     )
-    text = environment.get_template("model_card.md").render(_text_data(model))
-    return ModelCard(f"---\n{_metadata(model).to_yaml()}\n---\n\n{text}")
+    values = _template_values(networks, evaluations) | {"repo": repo_id}
+    text = environment.get_template("model_card.md").render(values)
+    metadata = _metadata(networks, evaluations, repo_id)
+    return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}")
 
 
-def _metadata(model: Published) -> ModelCardData:
-    """Return what stands at the card's head, for the Hub to read."""
-    free = freedom(model.networks) == "free"
-    results = [one for done in model.evaluations for one in _results(done)]
-    tags = [TAG, "medical", "ct", "body-composition", "saros", *model.networks[0].tasks]
+def _records(networks: Sequence[SarosSegmenter]) -> list[TrainingRecord]:
+    return [one.record for one in networks if one.record is not None]
+
+
+def _metadata(
+    networks: Sequence[SarosSegmenter], evaluations: Sequence[EvaluationResult], repo_id: str
+) -> ModelCardData:
+    """Return the YAML that the Hub reads."""
+    free = freedom(networks) == "free"
+    results = [one for done in evaluations for one in _results(done)]
     return ModelCardData(
         license="apache-2.0" if free else "other",
         license_name=None if free else "apache-2.0-but-for-training-data",
         license_link=None if free else "https://www.apache.org/licenses/LICENSE-2.0",
         library_name="segmentation-models-pytorch",
         pipeline_tag="image-segmentation",
-        tags=tags,
-        model_name=model.repo_id.rpartition("/")[2],
-        eval_results=results or _validated(model.records) or None,
+        tags=[TAG, "medical", "ct", "body-composition", "saros", *networks[0].tasks],
+        model_name=repo_id.rpartition("/")[2],
+        eval_results=results or _validation_results(_records(networks)) or None,
     )
 
 
-def _text_data(model: Published) -> dict[str, Any]:
-    """Return what the template's text is made from."""
-    first = model.networks[0]
+def _template_values(
+    networks: Sequence[SarosSegmenter], evaluations: Sequence[EvaluationResult]
+) -> dict[str, Any]:
+    first, records = networks[0], _records(networks)
     return {
-        "repo": model.repo_id,
-        "networks": len(model.networks),
+        "networks": len(networks),
         "tasks": first.tasks,
         "labels": {task: label_names(task)[1:] for task in first.tasks},
         "spec": first.spec,
         "options": first.options,
-        "hyperparameters": _told(first.hparams),
-        "records": model.records,
-        "sources": _sources(model.records),
-        "licenses": _licenses(model.records),
-        "synthetic": _only_synthetic(model),
-        "freedom": freedom(model.networks),
-        "validation": list(dict.fromkeys(name for one in model.records for name in one.validation)),
-        "evaluations": [_shown(done) for done in model.evaluations],
+        "hyperparameters": _hyperparameters(first),
+        "records": records,
+        "sources": _sources(records),
+        "licenses": _licenses(records),
+        "synthetic": bool(records) and all(set(one.licenses) == {"synthetic"} for one in records),
+        "freedom": freedom(networks),
+        "validation": list(dict.fromkeys(name for one in records for name in one.validation)),
+        "evaluations": [_evaluation(done) for done in evaluations],
         "picture": PICTURE,
-        "example": next((done.example for done in model.evaluations if done.example), None),
+        "example": next((done.example for done in evaluations if done.example), None),
     }
 
 
-def _shown(done: EvaluationResult) -> dict[str, Any]:
+def _evaluation(done: EvaluationResult) -> dict[str, Any]:
     return {
         "task": done.task,
         "split": done.split,
@@ -129,11 +123,11 @@ def _shown(done: EvaluationResult) -> dict[str, Any]:
 
 
 def _results(done: EvaluationResult) -> list[EvalResult]:
-    """Return the means over labels, and each label's Dice."""
+    """Return the means over all labels, and the mean Dice of each label."""
     rows = label_means(done.scores, done.task)
-    told = [("average", key, name) for key, name in _MEASURED.items()]
-    told += [(row.label, ("dice", "annotated"), "Dice") for row in rows[:-1]]
-    means = {row.label: row for row in rows if row.cases}
+    wanted = [("average", key, f"{name}, mean over labels") for key, name in _AVERAGES.items()]
+    wanted += [(row.label, ("dice", "annotated"), f"Dice, {row.label}") for row in rows[:-1]]
+    means = {row.label: row.means for row in rows if row.cases}
     name = f"SAROS {done.task}" + (" (synthetic phantoms)" if done.synthetic else "")
     return [
         EvalResult(
@@ -143,17 +137,16 @@ def _results(done: EvaluationResult) -> list[EvalResult]:
             dataset_name=name,
             dataset_split=done.split,
             metric_type=key[0],
-            metric_name=f"{what}, {'mean over labels' if label == 'average' else label}",
-            metric_value=round(means[label].means[key].mean, 4),
+            metric_name=metric_name,
+            metric_value=round(means[label][key].mean, 4),
         )
-        for label, key, what in told
-        if label in means and key in means[label].means
-        if math.isfinite(means[label].means[key].mean)
+        for label, key, metric_name in wanted
+        if key in means.get(label, {}) and math.isfinite(means[label][key].mean)
     ]
 
 
-def _validated(records: Sequence[TrainingRecord]) -> list[EvalResult]:
-    """Return the mean Dice by which each network's weights were chosen."""
+def _validation_results(records: Sequence[TrainingRecord]) -> list[EvalResult]:
+    """Return the mean validation Dice of the weights of each fold."""
     return [
         EvalResult(
             task_type="image-segmentation",
@@ -170,7 +163,7 @@ def _validated(records: Sequence[TrainingRecord]) -> list[EvalResult]:
 
 
 def _sources(records: Sequence[TrainingRecord]) -> list[dict[str, Any]]:
-    """Return a line per collection: the CTs that any of the networks saw most of."""
+    """Return a row per collection, with the largest number of CTs that any fold used."""
     most: dict[str, int] = {}
     for record in records:
         for collection, cases in record.collections.items():
@@ -182,16 +175,13 @@ def _sources(records: Sequence[TrainingRecord]) -> list[dict[str, Any]]:
 
 
 def _licenses(records: Sequence[TrainingRecord]) -> list[tuple[str, list[int]]]:
-    """Return how many training CTs of each network came under each licence."""
+    """Return the number of training CTs of each network by licence."""
     names = sorted({name for record in records for name in record.licenses})
     return [(name, [record.licenses.get(name, 0) for record in records]) for name in names]
 
 
-def _only_synthetic(model: Published) -> bool:
-    return bool(model.records) and all(set(one.licenses) == {"synthetic"} for one in model.records)
-
-
-def _told(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-    plain = json.loads(json.dumps(dict(hyperparameters)))  # as they come back from config.json
-    plain.pop("encoder_weights")  # the record tells them: a published network has forgotten
+def _hyperparameters(network: SarosSegmenter) -> dict[str, Any]:
+    """Return them as config.json has them, so that a reloaded network gets the same card."""
+    plain = json.loads(json.dumps(dict(network.hparams)))
+    plain.pop("encoder_weights")  # kept in the training record; a loaded network has None here
     return {name: value for name, value in plain.items() if value is not None}
