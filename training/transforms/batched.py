@@ -18,7 +18,7 @@ from .mirror import mirror_labels
 
 
 class BatchedAugmentation:
-    """The transforms of :class:`PerPatchAugmentation` as tensor operations.
+    """Random flips, deformations and intensity changes, as tensor operations on the device.
 
     One grid per patch and one resampling for the batch; the slices of a patch in three
     dimensions share a grid.
