@@ -83,7 +83,6 @@ def ours(folder: Path, size: Size, *, form: str = "int16", compress: bool = Fals
         Augmentation,
         BatchedAugmentation,
         Normalisation,
-        PerPatchAugmentation,
     )
 
     kind = ("packed" if compress else "plain") + ("3d" if len(size) == 3 else "")
@@ -93,7 +92,6 @@ def ours(folder: Path, size: Size, *, form: str = "int16", compress: bool = Fals
         "int16": lambda batch: batch,
         "normalised": Normalisation(DEFAULT_WINDOW),
         "batched": BatchedAugmentation(Augmentation(), DEFAULT_WINDOW),
-        "torchio": PerPatchAugmentation(Augmentation(), DEFAULT_WINDOW),
     }[form]
     loader = DataLoader(dataset, batch_size=None, sampler=count(), collate_fn=_same)
     for batch in loader:
@@ -220,7 +218,6 @@ OURS: dict[str, tuple[Any, dict[str, Any]]] = {
     "ours, normalised float32": (ours, {"form": "normalised"}),
     "ours, packed, int16": (ours, {"compress": True}),
     "ours, augmented in batches": (ours, {"form": "batched"}),
-    "ours, augmented by TorchIO": (ours, {"form": "torchio"}),
 }
 PEERS = {"nnU-Net 2.8": nnunet, "MONAI": monai, "TorchIO": torchio}
 CONTENDERS = OURS | {

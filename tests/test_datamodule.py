@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from saros_hf.volume import annotated_slices
 from training.data.case_batches import CaseBatch, CaseDataset
 from training.data.patch_batches import refuse_thick_patches
 from training.datamodule import SarosDataModule
-from training.transforms import Augmentation
 
 
 def datamodule(folder: Path, cache: Path, **options: object) -> SarosDataModule:
@@ -21,20 +19,18 @@ def datamodule(folder: Path, cache: Path, **options: object) -> SarosDataModule:
     return module
 
 
-def test_batches_have_the_shapes_a_step_wants(phantoms: Path, cache: Path) -> None:
+def test_batch_shapes_with_context(phantoms: Path, cache: Path) -> None:
     batches = list(datamodule(phantoms, cache, context=1).train_dataloader())
     assert [batch.image.shape for batch in batches] == [(4, 3, 48, 48)] * 3
     assert batches[0].masks["body-regions"].shape == (4, 48, 48)
 
 
 @pytest.mark.parametrize("task", ["body-regions", "body-parts", "joint"])
-@pytest.mark.parametrize(
-    "how", [{"augment": False}, {"augment_on": "device"}, {"augment_on": "workers"}]
-)
-def test_a_step_gets_what_a_network_wants(
-    phantoms: Path, cache: Path, task: str, how: dict[str, object]
+@pytest.mark.parametrize("augment", [False, True])
+def test_training_batches_suit_the_network(
+    phantoms: Path, cache: Path, task: str, augment: bool
 ) -> None:
-    module = datamodule(phantoms, cache, task=task, **how)
+    module = datamodule(phantoms, cache, task=task, augment=augment)
     for batch in module.train_dataloader():
         seen = module.on_after_batch_transfer(batch, 0)
         assert seen.image.shape == (4, 1, 48, 48)
@@ -48,18 +44,7 @@ def test_a_step_gets_what_a_network_wants(
             assert set(mask.unique().tolist()) <= {*range(14), 255}
 
 
-def test_both_ways_of_augmenting_start_from_the_same_patches(phantoms: Path, cache: Path) -> None:
-    calm = Augmentation(noise_share=0, elastic_share=0, low_resolution_share=0)
-    seen = []
-    for place in ("device", "workers"):
-        module = datamodule(phantoms, cache, augment_on=place, augmentation=calm)
-        loader = module.train_dataloader()
-        seen.append([module.on_after_batch_transfer(batch, 0).image for batch in loader])
-    for one, other in zip(*seen, strict=True):
-        assert (one - other).abs().mean() < 1e-3
-
-
-def test_thick_patches(phantoms: Path, cache: Path) -> None:
+def test_three_dimensional_patches(phantoms: Path, cache: Path) -> None:
     module = datamodule(phantoms, cache, patch_size=(32, 32, 8))
     with pytest.raises(UsageError, match=r"patch_size: found .*32, 32, 8.*two-dimensional"):
         refuse_thick_patches(module.patch_size)
@@ -68,36 +53,21 @@ def test_thick_patches(phantoms: Path, cache: Path) -> None:
     assert batch.masks["body-regions"].shape == (4, 32, 32, 8)
 
 
-def test_packed_slices_change_nothing(phantoms: Path, cache: Path) -> None:
+def test_compressed_slices_give_the_same_patches(phantoms: Path, cache: Path) -> None:
     plain = list(datamodule(phantoms, cache).train_dataloader())
     packed = list(datamodule(phantoms, cache, compress=True).train_dataloader())
     for one, other in zip(plain, packed, strict=True):
         assert torch.equal(one.image, other.image)
 
 
-def test_more_slices_than_memory_come_with_the_remedy(
-    phantoms: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = os.sysconf
-    monkeypatch.setattr(os, "sysconf", lambda name: 1 if name == "SC_PHYS_PAGES" else real(name))
-    with pytest.warns(UserWarning, match="--data.compress true"):
-        datamodule(phantoms, cache)
-
-
-def test_labels_can_be_drawn_by_weight(phantoms: Path, cache: Path) -> None:
+def test_labels_are_drawn_by_weight(phantoms: Path, cache: Path) -> None:
     weights = {"body-regions": [0.0] * 10 + [1.0] + [0.0] * 3}  # brain
     module = datamodule(phantoms, cache, label_weights=weights)
     for batch in module.train_dataloader():
         assert (batch.masks["body-regions"][:, 24, 24] == 10).all()
 
 
-def test_only_the_first_loader_after_a_resume_is_short(phantoms: Path, cache: Path) -> None:
-    module = datamodule(phantoms, cache)
-    module.load_state_dict({"fold": 1, "batches": 2})
-    assert [len(list(module.train_dataloader())) for _ in range(3)] == [1, 3, 3]
-
-
-def test_workers_change_nothing(phantoms: Path, cache: Path) -> None:
+def test_workers_give_the_same_batches(phantoms: Path, cache: Path) -> None:
     alone = list(datamodule(phantoms, cache, augment=False).train_dataloader())
     helped = list(datamodule(phantoms, cache, augment=False, num_workers=2).train_dataloader())
     for one, other in zip(alone, helped, strict=True):
@@ -106,7 +76,7 @@ def test_workers_change_nothing(phantoms: Path, cache: Path) -> None:
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5])
-def test_every_case_counts_once_whatever_the_number_of_ranks(
+def test_every_case_counts_once_for_any_number_of_ranks(
     phantoms: Path, cache: Path, world_size: int
 ) -> None:
     store = datamodule(phantoms, cache).stores["validation"]
@@ -121,7 +91,7 @@ def test_every_case_counts_once_whatever_the_number_of_ranks(
     assert sorted(counted) == sorted(store.cases())
 
 
-def test_an_item_is_all_annotated_slices_of_a_case(phantoms: Path, cache: Path) -> None:
+def test_validation_item_holds_all_annotated_slices_of_a_case(phantoms: Path, cache: Path) -> None:
     module = datamodule(phantoms, cache, task="joint")
     for case in module.val_dataloader():
         regions, parts = case.masks["body-regions"], case.masks["body-parts"]
@@ -134,7 +104,7 @@ def test_an_item_is_all_annotated_slices_of_a_case(phantoms: Path, cache: Path) 
         assert -1 <= seen.image.min() <= seen.image.max() <= 1
 
 
-def test_validation_and_test_share_no_case_with_training(phantoms: Path, cache: Path) -> None:
+def test_splits_share_no_case(phantoms: Path, cache: Path) -> None:
     module = datamodule(phantoms, cache)
     module.setup("test")
     test = set(module.stores["test"].cases())
@@ -154,7 +124,6 @@ UNUSABLE: list[tuple[dict[str, object], str]] = [
     ({"patch_size": (32, 32, 8), "context": 1}, "context: found 1, expected 0 with a patch_size"),
     ({"batch_size": 0}, "batch_size: found 0, expected 1 or more"),
     ({"num_workers": -1}, "num_workers: found -1"),
-    ({"augment_on": "gpu"}, "augment_on: found gpu, expected device or workers"),
     ({"window": (350, -250)}, "window: found 350 to -250 HU, expected a lower end"),
     ({"window": (50, 50)}, "window: found 50 to 50 HU"),
     ({"label_weights": {"body-regions": [1.0] * 13}}, "found 13 weights, expected 14"),
@@ -165,7 +134,7 @@ UNUSABLE: list[tuple[dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("options", "message"), UNUSABLE)
-def test_options_are_refused_before_anything_is_read(
+def test_bad_options_are_refused_before_data_is_read(
     options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message) as refused:
@@ -173,9 +142,7 @@ def test_options_are_refused_before_anything_is_read(
     assert "\n" not in str(refused.value)
 
 
-def test_label_maps_that_are_not_weighted_are_drawn_from_evenly(
-    phantoms: Path, cache: Path
-) -> None:
+def test_task_without_weights_is_drawn_evenly(phantoms: Path, cache: Path) -> None:
     weights = {"body-regions": [0.0] * 10 + [1.0] + [0.0] * 3}  # brain
     options = {"task": "joint", "label_weights": weights, "batch_size": 40, "augment": False}
     module = datamodule(phantoms, cache, patches_per_epoch=40, **options)
@@ -187,19 +154,19 @@ def test_label_maps_that_are_not_weighted_are_drawn_from_evenly(
     assert len(parts.unique()) > 2
 
 
-def test_a_label_without_slices_cannot_be_all_that_is_drawn(tmp_path: Path) -> None:
+def test_weights_only_for_absent_labels_are_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data")
     weights = {"body-regions": [0.0] * 8 + [1.0] + [0.0] * 5}  # breast implant
     with pytest.raises(UsageError, match="body-regions: found no slice with a label that has a"):
         datamodule(folder, tmp_path, label_weights=weights).train_dataset()
 
 
-def test_an_epoch_without_a_batch_is_refused(phantoms: Path, cache: Path) -> None:
+def test_epoch_without_a_batch_is_refused(phantoms: Path, cache: Path) -> None:
     with pytest.raises(UsageError, match="patches_per_epoch: found 3, expected at least 4"):
         datamodule(phantoms, cache, patches_per_epoch=3).train_dataloader()
 
 
-def test_each_label_map_needs_cases_to_train_on(tmp_path: Path) -> None:
+def test_each_label_map_needs_training_cases(tmp_path: Path) -> None:
     """To validate on, one of them will do."""
     folder = write_folder(tmp_path / "data")
     (folder / "case_001" / "body-parts.nii.gz").unlink()  # validation
@@ -209,7 +176,7 @@ def test_each_label_map_needs_cases_to_train_on(tmp_path: Path) -> None:
         datamodule(folder, tmp_path, task="joint")
 
 
-def test_a_split_without_cases_is_named(tmp_path: Path) -> None:
+def test_split_without_cases_is_refused(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data", ("fold-2", "test"))
     with pytest.raises(MissingFileError, match="no body-regions annotation in the validation"):
         datamodule(folder, tmp_path)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.patch_batches import WINDOW, only, ramps, smooth_batch
+from helpers.per_patch_augmentation import PerPatchAugmentation
 from scipy import ndimage, stats
 from torch.nn import functional
 
@@ -14,7 +15,6 @@ from training.transforms import (
     Augmentation,
     BatchedAugmentation,
     Normalisation,
-    PerPatchAugmentation,
     normalise_hu,
     swap_labels,
 )

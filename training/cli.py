@@ -27,8 +27,9 @@ def main(args: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if args is None else args)
     try:
         code = _run(arguments)
-    except KeyboardInterrupt:
-        print("saros: interrupted. Run the same command again: it goes on.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        how = str(stop) or "Run the same command again: it goes on."
+        print(f"saros: interrupted. {how}", file=sys.stderr)
         code = 130
     except Exception as error:
         line = _one_line(error)

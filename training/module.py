@@ -1,4 +1,4 @@
-"""The network that Lightning trains."""
+"""The network with its training, validation and prediction steps for Lightning."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -23,6 +23,7 @@ from .model.network import SarosNetwork
 from .model.optimizer import Decay, Optimisation, OptimizerName
 from .model.predict_volume import Prediction
 from .model.run_record import record_of, validation_dice
+from .model.test_time_averaging import padded_forward
 from .model.training_record import TrainingRecord
 from .transforms import DEFAULT_WINDOW, Window
 
@@ -36,23 +37,24 @@ class SarosSegmenter(SarosNetwork):
         task: ``body-regions``, ``body-parts``, or ``joint`` for both from one encoder and decoder.
         architecture: Name of an SMP architecture, e.g. ``Unet``, ``FPN``, ``DeepLabV3Plus``.
         encoder_name: Name of an SMP or timm encoder.
-        options: Further arguments of the SMP architecture, e.g. ``decoder_channels``.
         encoder_weights: Name of pretrained weights to download, ``None`` for random ones.
+        options: Further arguments of the SMP architecture, e.g. ``decoder_channels``.
         context: Neighbouring slices on each side, as channels.
-        position: Tell the network, in two channels more, where along the scan a slice lies.
+        position: Give the network the position of a slice along the scan, as two more channels.
         window: Hounsfield units that become -1 and 1.
-        class_balance: The cross-entropy weighs a label by its frequency to the power of minus
-            this: 0 for all alike, 1 for labels of equal total weight.
-        dice_weight: Factor of the Dice loss, that of the cross-entropy being 1.
-        dice_smooth: As of :func:`training.losses.sparse_dice_loss`.
-        optimizer: ``adamw``, or ``sgd`` with Nesterov momentum, which wants a rate of 0.01.
+        class_balance: Class weights of the cross-entropy are ``frequency ** -class_balance``: 0
+            weights all labels alike, 1 gives all labels the same total weight.
+        dice_weight: Factor of the Dice loss; that of the cross-entropy is 1.
+        dice_smooth: Smoothing term of :func:`training.losses.sparse_dice_loss`.
+        optimizer: ``adamw``, or ``sgd`` with Nesterov momentum, which needs a rate of about 0.01.
         learning_rate: Peak of the schedule.
-        momentum: Of SGD.
-        weight_decay: Decoupled with AdamW, in the gradient with SGD.
-        warmup: Share of the run in which the rate rises, see :func:`training.model.optimizer.rate_at`.
-        decay: How it falls afterwards.
+        momentum: SGD momentum.
+        weight_decay: Weight decay: decoupled with AdamW, added to the gradient with SGD.
+        warmup: Fraction of the run in which the learning rate rises, see
+            :func:`training.model.optimizer.rate_at`.
+        decay: Shape of the schedule after the warm-up.
         compile_network: Train through ``torch.compile``: minutes to start, faster on a GPU.
-        slices_per_pass: Slices at once in validation and prediction.
+        slices_per_pass: Slices in one forward pass of validation and prediction.
     """
 
     def __init__(  # noqa: PLR0913 - the arguments are the command line
@@ -98,7 +100,7 @@ class SarosSegmenter(SarosNetwork):
             classes=sum(num_classes(one) for one in self.tasks),
             **(options or {}),
         )
-        # The faster layout for convolutions.
+        # Convolutions are faster in this layout.
         self.network = network.to(memory_format=torch.channels_last)
         self.class_balance = class_balance
         self.losses = by_task(
@@ -109,10 +111,10 @@ class SarosSegmenter(SarosNetwork):
         )
         self.scores = StageScores(self.tasks)
         self.compile_network = compile_network
-        self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
+        self._compiled: Callable[[Tensor], Tensor] | None = None
 
     def on_fit_start(self) -> None:
-        """Learn from the training cases what spacing they have and how rare each label is."""
+        """Measure the spacing and the label frequencies of the training cases."""
         datamodule: SarosDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         refuse_thick_patches(datamodule.patch_size)
         slices = datamodule.stores["train"]
@@ -124,39 +126,41 @@ class SarosSegmenter(SarosNetwork):
             module_for(self.losses, task).class_weights = weights.to(self.device)
         self.record = record_of(self.trainer, datamodule)
         if self.compile_network:
-            self._compiled = torch.compile(self.forward)
+            # Not the module, which logs: torch.compile cannot trace that.
+            self._compiled = torch.compile(self.network.forward)
 
-    def on_train_batch_start(self, batch: PatchBatch, batch_idx: int) -> None:  # noqa: ARG002
-        """Make dropout a function of the batch, so that a resumed run draws what it would have."""
-        torch.manual_seed((batch.seed + 1) % 2**63)  # its augmentation begins at the seed itself
+    def on_train_batch_start(self, batch: PatchBatch, batch_idx: int) -> None:
+        """Seed dropout once an epoch, so that a resumed run draws the same as an uninterrupted one."""
+        if batch_idx == 0:
+            torch.manual_seed(batch.seed + 1)  # augmentation of the batch uses the seed itself
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the record with the weights."""
+        """Save the training record with the weights."""
         if self.record is not None:
             now = replace(self.record, validation=validation_dice(self.trainer))
             checkpoint[_RECORD] = now.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the record back; the options given now hold, not those of the checkpoint."""
+        """Restore the training record, but keep the optimizer options given now."""
         self.record = TrainingRecord.from_dict(checkpoint.get(_RECORD))
         self.optimisation.take_over(checkpoint)
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the loss of one batch of patches."""
         images = batch.image.contiguous(memory_format=torch.channels_last)
-        forward = self._compiled or self.forward
-        loss = self.loss(forward(images, batch.position), batch.masks)
+        position = batch.position if self.position else None
+        network: Any = self._compiled or self.network
+        loss = self.loss(padded_forward(network, images, position), batch.masks)
         self.log(
             "train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(images)
         )
         return loss
 
     def loss(self, logits: Tensor, masks: dict[Task, Tensor]) -> Tensor:
-        """Return the loss, added up over tasks, of logits (B, classes, I, J) and their truth."""
-        shares = self.spec.by_task(logits)
+        """Return the sum over tasks of the losses of logits (B, classes, I, J)."""
         terms = [
-            module_for(self.losses, task)(share, masks[task].long())
-            for task, share in shares.items()
+            module_for(self.losses, task)(of_task, masks[task].long())
+            for task, of_task in self.spec.by_task(logits).items()
         ]
         return torch.stack(terms).sum()
 
@@ -167,31 +171,31 @@ class SarosSegmenter(SarosNetwork):
         return dict(predicted.items())
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean Dice of the labels seen, and that of each."""
+        """Log the Dice of each label, and their mean."""
         self._log_scores("val", surfaces=False)
 
     def test_step(self, batch: CaseBatch, batch_idx: int) -> None:  # noqa: ARG002
-        """Score the annotated slices of one case, contours included."""
+        """Score the annotated slices of one case, including the surface Dice of contours."""
         self.scores.update(batch, self._labels(batch), surfaces=True)
 
     def on_test_epoch_end(self) -> None:
-        """Log both scores, as a mean over labels and of each."""
+        """Log Dice and surface Dice of each label, and their means."""
         self._log_scores("test", surfaces=True)
 
     def predict_step(self, batch: str, batch_idx: int) -> Prediction:  # noqa: ARG002
-        """Return the label maps of the CT at path ``batch``."""
+        """Return the label maps of the CT file ``batch``."""
         maps = self.predict_maps(read_image(Path(batch)))
         affine = maps[self.tasks[0]].affine
         return Prediction(batch, {task: labels.array for task, labels in maps.items()}, affine)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the optimizer, whose rate rises and falls once over the whole run."""
+        """Return the optimizer and its learning-rate schedule over the whole run."""
         return self.optimisation.configure(self.parameters(), self.trainer)
 
     def _labels(self, batch: CaseBatch) -> dict[Task, Tensor]:
-        """Return each task's uint8 labels (N, I, J) of a case's slices, a few at a time."""
-        few = self.slices_per_pass
-        parts = zip(batch.image.split(few), batch.position.split(few), strict=True)
+        """Return each task's uint8 labels (N, I, J), predicted ``slices_per_pass`` at a time."""
+        count = self.slices_per_pass
+        parts = zip(batch.image.split(count), batch.position.split(count), strict=True)
         chunks = [self.spec.by_task(self(images, position)) for images, position in parts]
         return {
             task: torch.cat([chunk[task].argmax(dim=1).to(torch.uint8) for chunk in chunks])

@@ -12,8 +12,8 @@ from helpers.hub_client import run_saros
 from helpers.hub_server import Hub
 from helpers.model_folders import network
 
+from training.fit.checkpoints import lock_folder
 from training.fit.cross_validation import FoldError, cross_validate
-from training.fit.resume import alone_in
 from training.predict.ensemble import read_ensemble
 from training.publish.model_folder import write_model_folder
 
@@ -25,19 +25,22 @@ TINY = [
 ]
 
 
-def finished(folder: Path, fold: int) -> None:
-    """Leave what a finished fold leaves."""
+def write_finished_fold(folder: Path, fold: int) -> None:
+    """Write the model and the log of a finished fold."""
     write_model_folder(folder / "model", [network(fold, fold=fold)], [], repo_id="user/model")
     log = folder / "log" / "version_0"
     log.mkdir(parents=True)
     (log / "metrics.csv").write_text(f"epoch,val_dice\n0,0.{fold}\n1,\n2,0.1\n")
 
 
-def test_five_folds_and_what_a_stop_leaves(phantoms: Path, cache: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_finished_folds_are_kept_and_unfinished_ones_continue(
+    phantoms: Path, cache: Path, tmp_path: Path
+) -> None:
     place = ["--data.data_dir", str(phantoms), "--data.cache_dir", str(cache)]
     out = tmp_path / "run"
     for fold in (1, 2, 3, 4):
-        finished(out / f"fold_{fold}", fold)
+        write_finished_fold(out / f"fold_{fold}", fold)
     before = {path: path.stat().st_mtime_ns for path in out.glob("fold_*/model/config.json")}
     results = cross_validate(out, [*TINY, *place, "--push_to_hub", "user/model"])
     assert [one.fold for one in results] == [1, 2, 3, 4, 5]
@@ -48,11 +51,11 @@ def test_five_folds_and_what_a_stop_leaves(phantoms: Path, cache: Path, tmp_path
     assert len(read_ensemble([out]).networks) == 5
     log = out / "fold_5" / "log" / "version_0"
     assert list(log.glob("pictures/*.png"))
-    # No fold is published by itself: they would replace one another.
+    # Single folds are not published: they would replace one another.
     assert "push_to_hub: null" in (log / "config.yaml").read_text()
     with (log / "metrics.csv").open() as file:
         assert any(row.get("val_dice") for row in csv.DictReader(file))
-    # A fold without its whole model goes on from last.ckpt, the others are left alone.
+    # A fold without its complete model continues from last.ckpt, the others stay untouched.
     times = {path: path.stat().st_mtime_ns for path in out.glob("fold_*/model/config.json")}
     (out / "fold_5" / "model" / "model.safetensors").unlink()
     cross_validate(out, [*TINY, *place, "--trainer.max_epochs", "2"])
@@ -63,9 +66,11 @@ def test_five_folds_and_what_a_stop_leaves(phantoms: Path, cache: Path, tmp_path
         assert {row["epoch"] for row in csv.DictReader(file)} == {"1"}
 
 
-def test_all_folds_are_published_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_folds_are_published_as_one_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for fold in (1, 2, 3, 4, 5):
-        finished(tmp_path / "run" / f"fold_{fold}", fold)
+        write_finished_fold(tmp_path / "run" / f"fold_{fold}", fold)
     monkeypatch.chdir(tmp_path)
     with Hub() as hub:
         ran = run_saros(
@@ -84,32 +89,31 @@ def test_all_folds_are_published_as_one(tmp_path: Path, monkeypatch: pytest.Monk
     }
 
 
-def test_a_fold_that_fails_is_named(tmp_path: Path) -> None:
+def test_failing_fold_is_named(tmp_path: Path) -> None:
     with pytest.raises(FoldError, match=r"fold_1: found exit code 1 of training"):
         cross_validate(tmp_path / "run", [*TINY, "--data.data_dir", str(tmp_path / "absent")])
 
 
-def test_an_interrupt_of_the_five_folds_leaves_a_checkpoint_and_no_process(
+@pytest.mark.slow
+def test_interrupt_leaves_the_last_epoch_and_no_process(
     phantoms: Path, cache: Path, tmp_path: Path
 ) -> None:
     command = [
         *(sys.executable, "-m", "training", "cross-validate", *TINY, "--out", str(tmp_path)),
         *("--data.data_dir", str(phantoms), "--data.cache_dir", str(cache)),
-        *("--data.patches_per_epoch", "100000", "--trainer.log_every_n_steps", "1"),
-        *("--data.num_workers", "1"),
+        *("--trainer.max_epochs", "1000", "--data.num_workers", "1"),
     ]
     folder = tmp_path / "fold_1"
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
-        log = folder / "log" / "version_0" / "metrics.csv"
-        while not (log.is_file() and log.stat().st_size) and time.monotonic() < deadline:
+        while not (folder / "last.ckpt").is_file() and time.monotonic() < deadline:
             time.sleep(0.2)
         os.kill(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
-    told = [line for line in err.decode().splitlines() if line.startswith("saros: ")]
-    assert ["Go on with" in told[0], "Run the same command again" in told[1]] == [True, True]
-    assert [path.name for path in folder.glob("*.ckpt")] == ["last.ckpt"]
+    assert process.returncode == 130
+    lines = [line for line in err.decode().splitlines() if line.startswith("saros: ")]
+    assert ["--ckpt_path last" in lines[0], lines[1].endswith("it goes on.")] == [True, True]
+    assert {path.name for path in folder.glob("*.ckpt")} == {"best.ckpt", "last.ckpt"}
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] > 0
-    with alone_in(folder):  # nobody trains there any more
+    with lock_folder(folder):  # no process trains there any more
         pass

@@ -1,4 +1,4 @@
-"""What two real gloo processes do together: three cases to validate, one to test and predict."""
+"""Two real gloo processes: three cases to validate, one to test and predict."""
 
 import json
 import os
@@ -26,7 +26,7 @@ FOLDS: tuple[Fold, ...] = ("fold-2", "fold-1", "fold-1", "fold-1", "test")
 
 
 class Recorder(SarosSegmenter):
-    """A network that has learned nothing and remembers which cases it is given."""
+    """An untrained network that records which cases it gets."""
 
     def __init__(self) -> None:
         super().__init__(options={"decoder_channels": (16, 16, 8, 8, 8)})
@@ -49,7 +49,7 @@ class Recorder(SarosSegmenter):
 
 
 def score(folder: Path, devices: int) -> dict[str, Any]:
-    """Validate, test and predict; return which cases this process was given, and the scores."""
+    """Validate, test and predict; return the cases this process got, and the scores."""
     torch.set_num_threads(1)
     seed_everything(3, verbose=False)
     network = Recorder()
@@ -77,17 +77,17 @@ def _as_rank(rank: int, port: int, folder: Path) -> None:
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
     }
-    told = score(folder, RANKS)
+    results = score(folder, RANKS)
     one = sampler((4, 4, 1))
-    told["places"] = places(one)
+    results["places"] = places(one)
     one.set_epoch(0)
     (folder / f"{rank}.pickle").write_bytes(pickle.dumps(one))  # as a spawned worker gets it
-    (folder / f"{rank}.json").write_text(json.dumps(told))
+    (folder / f"{rank}.json").write_text(json.dumps(results))
 
 
 @pytest.fixture(scope="module")
 def folder(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five phantoms, shared out among the folds as above."""
+    """Five phantoms, split into the folds above."""
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "data").mkdir()
     cases = [files.case for files in find_cases(phantoms)][: len(FOLDS)]
@@ -99,8 +99,8 @@ def folder(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(folder: Path) -> list[dict[str, Any]]:
-    """What each rank says."""
+def results(folder: Path) -> list[dict[str, Any]]:
+    """Return the results of each rank."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -112,24 +112,24 @@ def told(folder: Path) -> list[dict[str, Any]]:
     ("stage", "expected"),
     [("val", [1, 2, 3]), ("test", [4]), ("predict", [4])],
 )
-def test_every_case_is_seen_once_by_one_rank(
-    told: list[dict[str, Any]], stage: str, expected: list[int]
+def test_every_case_is_seen_by_one_rank_once(
+    results: list[dict[str, Any]], stage: str, expected: list[int]
 ) -> None:
-    """Lightning shares out what it takes for a whole dataset: the shares must not be cut again."""
-    seen = sorted(case_id for one in told for case_id in one["seen"][stage])
+    """Lightning must not split the ranks' shares once more."""
+    seen = sorted(case_id for one in results for case_id in one["seen"][stage])
     assert seen == [f"case_{n:03}" for n in expected]
 
 
-def test_scores_are_those_of_one_process(told: list[dict[str, Any]], folder: Path) -> None:
+def test_scores_equal_those_of_one_process(results: list[dict[str, Any]], folder: Path) -> None:
     alone = score(folder, 1)["scores"]
     assert {"val_dice", "test_dice", "test_nsd"} <= alone.keys()
-    for one in told:
+    for one in results:
         assert one["scores"] == pytest.approx(alone, abs=1e-6)
 
 
-def test_no_two_ranks_share_a_stream(told: list[dict[str, Any]], folder: Path) -> None:
-    """Nor do their workers: where they are spawned they have no process group to ask."""
-    drawn = [one["places"] for one in told]
+def test_ranks_draw_from_different_streams(results: list[dict[str, Any]], folder: Path) -> None:
+    """A spawned worker knows its rank without a process group."""
+    drawn = [one["places"] for one in results]
     assert drawn[0] != drawn[1]
     for rank in range(RANKS):
         assert places(pickle.loads((folder / f"{rank}.pickle").read_bytes())) == drawn[rank]

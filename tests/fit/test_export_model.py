@@ -1,4 +1,4 @@
-"""``saros fit --push_to_hub``: rank zero publishes, and no trouble with the Hub costs a run."""
+"""``saros fit --push_to_hub``: rank zero publishes, and no Hub error ends a run."""
 
 import json
 import subprocess
@@ -40,7 +40,8 @@ def fit(
     )
 
 
-def test_two_processes_train_as_one_job_and_publish_once(
+@pytest.mark.slow
+def test_two_processes_train_together_and_publish_once(
     phantoms: Path, cache: Path, tmp_path: Path
 ) -> None:
     """Real gloo processes, uneven shares of validation cases."""
@@ -60,18 +61,18 @@ def test_two_processes_train_as_one_job_and_publish_once(
     model = tmp_path / "runs" / "fold_1" / "model"
     for name in ("README.md", "config.json", "model.safetensors"):
         assert files[name] == (model / name).read_bytes()
-    told = json.loads(files["config.json"])["_saros"]["training"]
-    assert told["licenses"].keys() == {"synthetic"}
-    assert told["settings"]["devices"] == 2
+    saros = json.loads(files["config.json"])["_saros"]["training"]
+    assert saros["licenses"].keys() == {"synthetic"}
+    assert saros["settings"]["devices"] == 2
     card = ModelCard(files["README.md"].decode())
     assert card.data.eval_results[0].dataset_split == "validation"
     assert card.data.eval_results[0].metric_value == pytest.approx(
-        told["validation"]["average"], abs=1e-4
+        saros["validation"]["average"], abs=1e-4
     )
     assert SarosSegmenter.from_pretrained(model).record is not None
 
 
-def test_a_run_is_never_lost(phantoms: Path, cache: Path, tmp_path: Path) -> None:
+def test_run_without_a_hub_keeps_its_network(phantoms: Path, cache: Path, tmp_path: Path) -> None:
     ran = fit(None, phantoms, cache, tmp_path, "--push_to_hub=user/model", token="hf_test")
     assert ran.returncode == 0, ran.stderr[-3000:]
     assert "tried again when training is over" in ran.stderr
@@ -81,7 +82,7 @@ def test_a_run_is_never_lost(phantoms: Path, cache: Path, tmp_path: Path) -> Non
     SarosSegmenter.from_pretrained(tmp_path / "runs" / "fold_1" / "model")
 
 
-def test_whatever_is_wrong_with_the_export_is_a_warning(tmp_path: Path) -> None:
+def test_export_errors_are_warnings(tmp_path: Path) -> None:
     best = tmp_path / "best.ckpt"
     write_checkpoint(best, network())
     (tmp_path / "model").mkdir()
@@ -99,9 +100,11 @@ def test_whatever_is_wrong_with_the_export_is_a_warning(tmp_path: Path) -> None:
         ModelExporter().on_fit_end(trainer, network())
 
 
-def test_weights_that_may_not_leave_are_told_at_the_start() -> None:
+def test_controlled_weights_are_reported_at_the_start() -> None:
     restricted = network()
     restricted.record = record(1, NIH_controlled_access=1)
     trainer = SimpleNamespace(is_global_zero=True)
-    with pytest.warns(UserWarning, match="NIH controlled access.*will not be published by itself"):
+    with pytest.warns(
+        UserWarning, match="NIH controlled access.*will not be published automatically"
+    ):
         ModelExporter("user/model").on_train_start(trainer, restricted)

@@ -14,7 +14,7 @@ from training.module import SarosSegmenter
 
 @pytest.fixture(scope="module")
 def log(phantoms: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that a short run with pictures of every second epoch left."""
+    """The log folder of a short run with pictures every second epoch."""
     folder = tmp_path_factory.mktemp("log")
     data = SarosDataModule(
         phantoms,
@@ -38,17 +38,17 @@ def log(phantoms: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
-def test_pictures_lie_beside_the_log(log: Path) -> None:
+def test_pictures_are_in_the_log_folder(log: Path) -> None:
     pictures = sorted((log / "csv" / "version_0" / "pictures").iterdir())
     assert [path.name for path in pictures] == [
         *("body-parts_epoch_0000.png", "body-parts_epoch_0002.png"),
         *("body-regions_epoch_0000.png", "body-regions_epoch_0002.png"),
     ]
     for path in pictures:
-        assert np.asarray(Image.open(path).convert("RGB")).std() > 10  # something is drawn
+        assert np.asarray(Image.open(path).convert("RGB")).std() > 10  # not blank
 
 
-def test_tensorboard_has_them_too(log: Path) -> None:
+def test_pictures_are_in_tensorboard(log: Path) -> None:
     events = EventAccumulator(str(log / "tb"))
     events.Reload()
     tags = events.Tags()["images"]

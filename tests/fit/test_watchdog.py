@@ -35,7 +35,7 @@ def data(phantoms: Path, cache: Path, **options: Any) -> SarosDataModule:  # noq
 
 
 class Spoiled(SarosSegmenter):
-    """Does what a run that goes wrong does."""
+    """A network whose loss or prediction is spoiled on request."""
 
     spoil: str = ""
 
@@ -46,7 +46,7 @@ class Spoiled(SarosSegmenter):
     def forward(self, images: torch.Tensor, position: torch.Tensor | None = None) -> torch.Tensor:
         logits = super().forward(images, position)
         if self.spoil == "background" and not self.training:
-            # Of a joint network the second head alone.
+            # Only the second label map of a joint network.
             first = logits.shape[1] - num_classes(self.tasks[-1])
             logits = logits.clone()
             logits[:, first] = 1e3
@@ -54,7 +54,7 @@ class Spoiled(SarosSegmenter):
 
 
 class Mislabelled(SarosDataModule):
-    """Hands out a label that no output is for."""
+    """Training batches with a label that the network has no output for."""
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ANN401
         seen = super().on_after_batch_transfer(batch, dataloader_idx)
@@ -70,13 +70,14 @@ def spoiled(how: str, task: TaskChoice = "body-regions") -> Spoiled:
     return model
 
 
-def test_a_sound_run_is_left_alone(phantoms: Path, cache: Path, tmp_path: Path) -> None:
-    trainer(Watchdog(), tmp_path).fit(spoiled(""), datamodule=data(phantoms, cache))
+def test_healthy_run_is_not_stopped(phantoms: Path, cache: Path, tmp_path: Path) -> None:
+    healthy = trainer(Watchdog(), tmp_path)
+    healthy.fit(spoiled(""), datamodule=data(phantoms, cache))
+    assert healthy.state.finished
+    assert healthy.global_step == 2
 
 
-def test_a_loss_that_is_no_number_stops_the_run(
-    phantoms: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_nan_loss_stops_the_run(phantoms: Path, cache: Path, tmp_path: Path) -> None:
     with pytest.raises(WastedRunError, match=r"step 1: found a loss of nan.*learning_rate"):
         trainer(Watchdog(), tmp_path).fit(spoiled("nan"), datamodule=data(phantoms, cache))
 
@@ -84,7 +85,7 @@ def test_a_loss_that_is_no_number_stops_the_run(
 @pytest.mark.parametrize(
     ("task", "dead"), [("body-regions", "body-regions"), ("joint", "body-parts")]
 )
-def test_background_alone_stops_the_run_after_the_warm_up(
+def test_background_only_stops_the_run_after_the_warm_up(
     phantoms: Path, cache: Path, tmp_path: Path, task: TaskChoice, dead: str
 ) -> None:
     message = f"epoch 1, {dead}: found background alone.*--data.window"
@@ -94,7 +95,7 @@ def test_background_alone_stops_the_run_after_the_warm_up(
         )
 
 
-def test_a_label_of_another_task_stops_the_run(phantoms: Path, cache: Path, tmp_path: Path) -> None:
+def test_label_of_another_task_stops_the_run(phantoms: Path, cache: Path, tmp_path: Path) -> None:
     wrong = Mislabelled(
         phantoms,
         task="body-parts",
@@ -114,26 +115,26 @@ def batch(label: int, brightness: float) -> PatchBatch:
     return PatchBatch(image, {"body-parts": mask}, torch.zeros(2, 2), seed=0)
 
 
-def look(watchdog: Watchdog, label: int, brightness: float = 0) -> None:
+def train_epoch(watchdog: Watchdog, label: int, brightness: float = 0) -> None:
     state = SimpleNamespace(global_step=7, is_last_batch=True, current_epoch=3)
     watchdog.on_train_epoch_start(state, None)
     watchdog.on_train_batch_start(state, None, batch(label, brightness), 0)
     watchdog.on_train_epoch_end(state, None)
 
 
-def test_an_epoch_without_annotation_stops_the_run() -> None:
+def test_epoch_without_annotation_stops_the_run() -> None:
     with pytest.raises(WastedRunError, match="epoch 3: found no annotated voxel"):
-        look(Watchdog(), 255)
+        train_epoch(Watchdog(), 255)
 
 
 @pytest.mark.parametrize("brightness", [-1.0, 1.0])
 def test_images_outside_the_window_stop_the_run(brightness: float) -> None:
     with pytest.raises(WastedRunError, match=r"epoch 3: found 0\.0% of voxels inside the window"):
-        look(Watchdog(), 6, brightness)
+        train_epoch(Watchdog(), 6, brightness)
 
 
 @pytest.mark.parametrize("rate", [0.0, 2.0, float("nan")])
-def test_a_rate_that_cannot_be_meant_stops_the_run(rate: float) -> None:
+def test_learning_rate_out_of_range_stops_the_run(rate: float) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
     optimizer.param_groups[0]["initial_lr"] = rate
     with pytest.raises(WastedRunError, match="learning_rate: found"):

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
@@ -15,7 +16,7 @@ from training.model.optimizer import Decay, Optimisation, OptimizerName, rate_at
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.9), st.sampled_from(["cosine", "poly"]))
-def test_the_rate_rises_once_then_falls(
+def test_learning_rate_rises_once_then_falls(
     one: float, other: float, warmup: float, decay: Decay
 ) -> None:
     early, late = sorted((one, other))
@@ -28,7 +29,7 @@ def test_the_rate_rises_once_then_falls(
 
 
 class Line(LightningModule):
-    """Learns nothing, notes the rate of each step."""
+    """A linear layer that records the learning rate of each step."""
 
     def __init__(self, optimizer: OptimizerName, decay: Decay) -> None:
         super().__init__()
@@ -45,27 +46,28 @@ class Line(LightningModule):
         return self.optimisation.configure(self.parameters(), self.trainer)
 
 
-def fit(line: Line, folder: Path, **options: object) -> None:
+def fit(
+    line: Line, folder: Path, *, batches: int = 9, resume: Path | None = None, **options: object
+) -> None:
     trainer = Trainer(
         accelerator="cpu",
         logger=False,
         default_root_dir=folder,
         enable_progress_bar=False,
         enable_model_summary=False,
-        enable_checkpointing=False,
-        **options,
+        **{"enable_checkpointing": False} | options,
     )
-    trainer.fit(line, DataLoader(torch.zeros(9, 1)))
+    trainer.fit(line, DataLoader(torch.zeros(batches, 1)), ckpt_path=resume, weights_only=True)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("decay", ["cosine", "poly"])
-def test_a_run_by_steps_ends_where_the_rate_does(
+def test_schedule_ends_with_the_last_step(
     optimizer: OptimizerName, decay: Decay, tmp_path: Path
 ) -> None:
     line = Line(optimizer, decay)
     fit(line, tmp_path, max_epochs=1)
-    # Nine steps at (n + 1) / 10 of the run, the first two of them on the way up.
+    # Nine steps at (n + 1) / 10 of the run, the first two during the warm-up.
     expected = [0.5 * rate_at((n + 1) / 10, warmup=0.2, decay=decay) for n in range(9)]
     assert line.rates == pytest.approx(expected)
     assert line.rates[1] == max(line.rates) == 0.5
@@ -78,7 +80,25 @@ def test_accumulated_batches_count_as_one_step(tmp_path: Path) -> None:
     assert len(set(line.rates)) == 3
 
 
-def test_a_run_by_time_ends_where_the_rate_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("batches", "accumulated"), [(8, 1), (2, 1), (8, 4), (16, 1)])
+def test_resumed_run_continues_at_its_share_of_the_schedule(
+    batches: int, accumulated: int, tmp_path: Path
+) -> None:
+    """Half of four epochs is done, in steps of another batch size or number of devices."""
+    every_epoch = ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1)
+    whole = {"max_epochs": 4, "enable_checkpointing": True, "callbacks": [every_epoch]}
+    fit(Line("adamw", "cosine"), tmp_path, batches=8, **whole)
+    line = Line("adamw", "cosine")
+    half = {"resume": tmp_path / "epoch=1.ckpt", "accumulate_grad_batches": accumulated}
+    fit(line, tmp_path, batches=batches, max_epochs=4, **half)
+    steps = batches // accumulated
+    progress = [(n + 1) / (4 * steps + 1) for n in range(2 * steps, 4 * steps)]
+    expected = [0.5 * rate_at(p, warmup=0.2, decay="cosine") for p in progress]
+    # The checkpoint sets the rate of the first step.
+    assert line.rates[accumulated::accumulated] == pytest.approx(expected[1:])
+
+
+def test_schedule_ends_with_the_time_limit(tmp_path: Path) -> None:
     line = Line("adamw", "cosine")
     fit(line, tmp_path, max_epochs=-1, max_time={"seconds": 2})
     assert max(line.rates) == pytest.approx(0.5, rel=0.02)
@@ -88,12 +108,12 @@ def test_a_run_by_time_ends_where_the_rate_does(tmp_path: Path) -> None:
     )
 
 
-def test_a_run_without_an_end_is_refused(tmp_path: Path) -> None:
+def test_run_without_an_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--trainer.max_epochs: found -1.*--trainer.max_time"):
         fit(Line("adamw", "cosine"), tmp_path, max_epochs=-1)
 
 
-def test_a_checkpoint_goes_on_with_the_rate_given_now() -> None:
+def test_checkpoint_takes_over_the_options_given_now() -> None:
     """Half way down the cosine, with a tenth of the rate and another weight decay."""
     parameters = [torch.zeros(1, requires_grad=True)]
     before = torch.optim.SGD(parameters, lr=0.5)

@@ -1,6 +1,7 @@
-"""``saros cross-validate``."""
+"""The command ``saros cross-validate``."""
 
 import argparse
+import signal
 from pathlib import Path
 
 from saros_hf.console import Subparsers, say, show
@@ -10,9 +11,9 @@ def add_cross_validate(commands: Subparsers) -> None:
     """Add ``saros cross-validate`` and its options."""
     run = commands.add_parser(
         "cross-validate",
-        help="train on each of the five folds, go on where a stop left off",
+        help="train on each of the five folds; continues after a stop",
         description="All other options are those of saros fit. Start it again after any "
-        "interruption: finished folds are kept, the one that was cut off goes on.",
+        "interruption: finished folds are kept, the interrupted one continues.",
     )
     run.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("runs"), help="folder for the run"
@@ -23,7 +24,7 @@ def add_cross_validate(commands: Subparsers) -> None:
         choices=("true", "false"),
         default="false",
         dest="private",
-        help="whether it is visible to you alone (default false)",
+        help="make the repository visible to you alone (default false)",
     )
     run.set_defaults(run=run_cross_validate)
 
@@ -36,10 +37,12 @@ def run_cross_validate(options: argparse.Namespace) -> int:
 
     from .cross_validation import cross_validate, publish_folds
 
-    repo, private = options.push_to_hub, options.private == "true"
-    to = None if repo is None else Destination(repo, "model", private)
-    if to is not None:
+    to = None
+    if options.push_to_hub is not None:
+        to = Destination(options.push_to_hub, "model", options.private == "true")
         check_destination(to)
+    # The end of a job stops the fold's process too, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     table = Table("fold", "best validation Dice", "epoch", title=str(options.out))
     for result in cross_validate(options.out, options.rest):
         table.add_row(str(result.fold), f"{result.dice:.3f}", str(result.epoch))

@@ -1,41 +1,34 @@
-"""The five-fold run: ``saros fit`` fold by fold, each going on where it was cut off."""
+"""Five-fold cross-validation: ``saros fit`` fold by fold, continuing an interrupted run."""
 
 import csv
-import signal
+import math
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from saros_hf.errors import SarosError
 from saros_hf.hub.client import Destination
 
-from ..data.loaders import SIGNALS
 from ..model.pretrained import WEIGHTS
 from ..publish.model_folder import push_model, read_networks, refuse_controlled, write_model_folder
 from .export_model import MODEL_FOLDER
-from .last_checkpoint import LAST
 from .lightning_cli import FOLDS, fold_folder
-from .signals import RunStoppedError
-
-_LOG = Path("log")
 
 
 class FoldError(SarosError, RuntimeError):
-    """Training on one fold did not come to its end."""
+    """Training on one fold failed."""
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What one fold came to.
+    """The best validation score of one fold.
 
     Attributes:
-        fold: Its number.
+        fold: Number of the fold.
         dice: Best mean Dice on its validation cases.
-        epoch: When that was reached.
+        epoch: Epoch of that score.
     """
 
     fold: int
@@ -48,14 +41,13 @@ def cross_validate(out: Path, arguments: Sequence[str]) -> list[FoldResult]:
 
     Args:
         out: Folder of the run; fold K is in ``out/fold_K``.
-        arguments: Further options of ``saros fit``. No fold is published by itself.
+        arguments: Further options of ``saros fit``. Single folds are never published.
 
     Raises:
-        FoldError: A fold failed. The same call goes on from its last checkpoint.
-        RunStoppedError: So it does after a signal, which the fold saves itself at first.
+        FoldError: Training failed. The same call continues from the fold's last checkpoint.
     """
     for fold in FOLDS:
-        if not (fold_folder(out, fold) / MODEL_FOLDER / WEIGHTS).is_file():  # put there last
+        if not (fold_folder(out, fold) / MODEL_FOLDER / WEIGHTS).is_file():  # written last
             _fit(fold, out, arguments)
     return [_result(out, fold) for fold in FOLDS]
 
@@ -75,56 +67,31 @@ def publish_folds(out: Path, to: Destination) -> str:
 
 
 def _fit(fold: int, out: Path, arguments: Sequence[str]) -> None:
-    """Run a process of its own: strategies and torchrun want the whole of one."""
-    folder = fold_folder(out, fold)
-    more = ["--out", str(out), "--fold", str(fold), "--push_to_hub", "null"]
-    if (folder / LAST).is_file():
-        more += ["--ckpt_path", str(folder / LAST)]
-    command = [sys.executable, "-m", "training", "fit", *arguments, *more]
-    with subprocess.Popen(command) as process, _handing_on_signals(process) as caught:
-        code = process.wait()
-    if caught:
-        raise RunStoppedError(
-            folder,
-            f"{signal.Signals(caught[0]).name}",
-            "five folds trained",
-            "Run the same command again: it goes on.",
-        )
+    """Train one fold in its own process, as multi-device strategies need."""
+    own = ["--out", str(out), "--fold", str(fold), "--push_to_hub", "null", "--ckpt_path", "last"]
+    command = [sys.executable, "-m", "training", "fit", *arguments, *own]
+    with subprocess.Popen(command) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.terminate()  # a terminal has interrupted it already, kill -INT has not
+            process.wait()
+            raise
     if code:
         raise FoldError(
-            folder,
+            fold_folder(out, fold),
             f"exit code {code} of training",
             "0",
-            "Mend what the message above tells and run the same command again: it goes on.",
+            "Fix the error above and run the same command again: it goes on.",
         )
-
-
-@contextmanager
-def _handing_on_signals(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
-    """Let a process save what it has before this one ends; yield the signals that came."""
-    caught: list[int] = []
-
-    def hand_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        caught.append(number)
-        # A terminal sends Ctrl-C to both, and a second one would stop the process at once.
-        process.send_signal(signal.SIGTERM if number == signal.SIGINT else number)
-
-    before = {one: signal.signal(one, hand_on) for one in SIGNALS}
-    try:
-        yield caught
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def _result(out: Path, fold: int) -> FoldResult:
-    """Return the best epoch that any part of a fold's training logged."""
-    best = FoldResult(fold, float("nan"), -1)
-    for path in sorted((fold_folder(out, fold) / _LOG).glob("version_*/metrics.csv")):
+    """Return the best epoch in the logs of a fold, of which each continuation adds one."""
+    scores: list[tuple[float, int]] = []
+    for path in sorted((fold_folder(out, fold) / "log").glob("version_*/metrics.csv")):
         with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("val_dice")]
-        for row in rows:
-            dice = float(row["val_dice"])
-            if not dice <= best.dice:
-                best = FoldResult(fold, dice, int(row["epoch"]))
-    return best
+            for row in csv.DictReader(file):
+                if (row.get("val_dice") or "nan") != "nan":
+                    scores.append((float(row["val_dice"]), int(row["epoch"])))
+    return FoldResult(fold, *max(scores, key=lambda score: score[0], default=(math.nan, -1)))

@@ -1,4 +1,4 @@
-"""Leaves the best network of a run as a folder that loads back, and puts it on the Hub."""
+"""Saves the best network of a run as a model folder, and publishes it on the Hub."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +23,9 @@ MODEL_FOLDER = "model"
 
 
 class ModelExporter(Callback):
-    """At the end of a fit, writes ``model`` beside the best checkpoint; publishes it if told to.
+    """Writes the folder ``model`` beside the best checkpoint when training ends, on rank zero.
 
-    On rank zero only. Whatever goes wrong is a warning: the run is on disk, and
-    ``saros publish-model`` sends it later.
+    Errors become warnings: the run is on disk, and ``saros publish-model`` can publish it later.
 
     Args:
         push_to_hub: ``user/model``; nothing is published if ``None``.
@@ -37,42 +36,41 @@ class ModelExporter(Callback):
         self.to = None if push_to_hub is None else Destination(push_to_hub, "model", private)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say at once what would stop the upload hours later."""
+        """Warn at the start about what would stop the upload hours later."""
         if self.to is None or not trainer.is_global_zero:
             return
-        with _warned("Mend it meanwhile: it is tried again when training is over."):
+        with _errors_as_warnings("Fix it meanwhile: it is tried again when training is over."):
             check_destination(self.to)
             if isinstance(pl_module, SarosSegmenter):
                 refuse_other_task(self.to, pl_module.tasks)
-        with _warned("The run goes on, but will not be published by itself."):
+        with _errors_as_warnings("The run goes on, but will not be published automatically."):
             if isinstance(pl_module, SarosSegmenter):
                 refuse_controlled([pl_module], allowed=False)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the network with the best validation score, and publish it."""
-        if not trainer.is_global_zero:
+        if trainer.is_global_zero:
+            for callback in trainer.checkpoint_callbacks:
+                if isinstance(callback, ModelCheckpoint) and callback.monitor:
+                    self._export(Path(callback.best_model_path))
+
+    def _export(self, best: Path) -> None:
+        if not best.is_file():  # nothing was validated
             return
         name = "user/model" if self.to is None else self.to.repo_id
-        for callback in trainer.checkpoint_callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.monitor:
-                best = Path(callback.best_model_path)
-                if best.is_file():  # else nothing was validated
-                    with _warned(f"The network is in {best}: saros publish-model {best} {name}"):
-                        self._export(best, name)
-
-    def _export(self, checkpoint: Path, name: str) -> None:
-        folder = checkpoint.parent / MODEL_FOLDER
-        networks = read_networks(checkpoint)
-        files = write_model_folder(folder, networks, [], repo_id=name)
-        if self.to is not None:
-            refuse_controlled(networks, allowed=False)
-            push_model(folder, files, self.to)
+        with _errors_as_warnings(f"The network is in {best}: saros publish-model {best} {name}"):
+            folder = best.parent / MODEL_FOLDER
+            networks = read_networks(best)
+            files = write_model_folder(folder, networks, [], repo_id=name)
+            if self.to is not None:
+                refuse_controlled(networks, allowed=False)
+                push_model(folder, files, self.to)
 
 
 @contextmanager
-def _warned(remedy: str) -> Iterator[None]:
-    """Turn an error into a warning: a run is worth more."""
+def _errors_as_warnings(remedy: str) -> Iterator[None]:
+    """Turn any error into a warning, so that it does not end the run."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - whatever it is
+    except Exception as error:  # noqa: BLE001 - an upload must not cost the training
         rank_zero_warn(f"not published: {error} ({remedy})")

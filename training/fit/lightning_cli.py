@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter, ModelCheckpoint
+from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
@@ -19,9 +19,15 @@ from ..model.predict_volume import Prediction
 from ..module import SarosSegmenter
 from ..predict.inputs import SUFFIX, PredictionInput
 from ..predict.write_maps import write_maps
+from .checkpoints import (
+    LINKED,
+    RunCheckpoint,
+    checkpoint_to_load,
+    lock_folder,
+    refuse_other_network,
+    settings_in,
+)
 from .export_model import ModelExporter
-from .last_checkpoint import LastCheckpoint
-from .resume import LINKED, alone_in, checkpoint_of, refuse_another_network, settings_in
 from .watchdog import Watchdog
 
 Fold: TypeAlias = Literal[1, 2, 3, 4, 5]
@@ -31,28 +37,29 @@ _CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def with_shipped_configs(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with ``--config base`` as the path of the ``base.yaml`` shipped here."""
+    """Return the arguments with the names of shipped configurations replaced by their paths."""
     resolved = []
-    for before, argument in zip(["", *arguments], arguments, strict=False):
+    for previous, argument in zip(["", *arguments], arguments, strict=False):
         option, equals, value = argument.rpartition("=")
         shipped = _CONFIGS / f"{value}.yaml"
-        names_config = option == "--config" or (not equals and before == "--config")
-        if names_config and not Path(value).exists() and shipped.is_file():
+        is_config = option == "--config" or (not equals and previous == "--config")
+        if is_config and not Path(value).exists() and shipped.is_file():
             argument = f"{option}{equals}{shipped}"
         resolved.append(argument)
     return resolved
 
 
 def fold_folder(out: Path | str, fold: int) -> Path:
-    """Return where a run with validation fold ``fold`` keeps all it writes."""
+    """Return the folder of the run that validates on ``fold``."""
     return Path(out) / f"fold_{fold}"
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes each predicted label map as soon as it is there.
+    """Writes each label map as soon as it is predicted.
 
     Args:
-        folder: Where ``case_XXX.nii.gz`` files go, of both label maps ``case_XXX/TASK.nii.gz``.
+        folder: Folder for the files ``case_XXX.nii.gz``; a joint network writes
+            ``case_XXX/TASK.nii.gz``.
     """
 
     def __init__(self, folder: Path = Path("predictions")) -> None:
@@ -66,7 +73,7 @@ class PredictionWriter(BasePredictionWriter):
         prediction: Prediction,
         *rest: Any,  # noqa: ANN401, ARG002
     ) -> None:
-        """Write one case under its folder's name."""
+        """Write the label maps of one case, named after the folder of its CT."""
         image = Path(prediction.image)
         job = PredictionInput(image, Path(self.folder) / f"{image.parent.name}{SUFFIX}")
         arrays = prediction.arrays.items()
@@ -74,50 +81,41 @@ class PredictionWriter(BasePredictionWriter):
 
 
 class SarosCLI(LightningCLI):
-    """LightningCLI whose data options decide the network's task, channels and window.
+    """LightningCLI with one set of options for what data and network must agree on.
 
-    Everything a run writes goes to ``OUT/fold_K``: checkpoints, logs, at its end the model. What
-    a checkpoint was trained with is the default of what the arguments leave open.
+    A run writes everything to ``OUT/fold_K``: checkpoints, logs and the final model. With a
+    checkpoint, the options it was trained with are the defaults.
     """
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse them, with a checkpoint a second time on top of its own settings."""
+        """Parse the arguments, with a checkpoint again on top of the options saved in it."""
         super().parse_arguments(parser, args)
         verb = self.config["subcommand"]
-        given = self.config[verb]
-        folder = fold_folder(given["out"], given["fold"])
-        path = checkpoint_of(given["ckpt_path"], folder, verb)
+        options = self.config[verb]
+        folder = fold_folder(options["out"], options["fold"])
+        path = checkpoint_to_load(options["ckpt_path"], folder, verb)
         if path is None:
+            options["ckpt_path"] = None
             return
         trained = settings_in(path)
         self._parser(verb).set_defaults(trained)
         super().parse_arguments(parser, args)
         self.config[verb]["ckpt_path"] = str(path)
-        refuse_another_network(path, trained, self.config[verb])
+        refuse_other_network(path, trained, self.config[verb])
 
     def _parse_ckpt_path(self) -> None:
-        """Leave out what Lightning does instead: its checkpoint overrules the arguments."""
+        """Skip Lightning's step, in which the checkpoint's options overrule the arguments."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Say once what data and network must agree on, and where results go."""
+        """Add the options of the run and link those that data and network share."""
         parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for the run")
         parser.add_argument("--fold", type=Fold, default=1, help="validation fold, 1 to 5")
         parser.link_arguments("fold", "data.fold")
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.{name}")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
-        parser.add_lightning_class_args(LastCheckpoint, "last")
-        for name in ("checkpoint", "last"):
-            parser.link_arguments(
-                ("out", "fold"), f"{name}.dirpath", compute_fn=lambda *at: str(fold_folder(*at))
-            )
-        parser.set_defaults(
-            {
-                "checkpoint.filename": "best",
-                "checkpoint.monitor": "val_dice",
-                "checkpoint.mode": "max",
-                "checkpoint.enable_version_counter": False,
-            }
+        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
+        parser.link_arguments(
+            ("out", "fold"), "checkpoint.dirpath", compute_fn=lambda *at: str(fold_folder(*at))
         )
         parser.add_argument(
             "--push_to_hub", type=str | None, default=None, help="publish the best as user/model"
@@ -128,7 +126,7 @@ class SarosCLI(LightningCLI):
         parser.add_lightning_class_args(PredictionWriter, "predictions")
 
     def instantiate_trainer(self, **options: Any) -> Trainer:  # noqa: ANN401
-        """Return the trainer; unless told otherwise it logs to CSV and TensorBoard files."""
+        """Return the trainer, which logs to CSV and TensorBoard files by default."""
         given = self._get(self.config_init, "trainer", default={})
         if given.get("logger") in (None, True):
             options["logger"] = [
@@ -136,33 +134,43 @@ class SarosCLI(LightningCLI):
                 TensorBoardLogger(self.folder, name="tensorboard", version=""),
             ]
         if given.get("default_root_dir") is None:
-            # Under SLURM Lightning saves and looks for checkpoints here: each fold has its own.
+            # Under SLURM, Lightning saves and finds its own checkpoints here.
             options["default_root_dir"] = self.folder
         return super().instantiate_trainer(**options)
 
     def before_fit(self) -> None:
-        """Refuse patches that the networks cannot take before slices are kept for them."""
+        """Refuse three-dimensional patches before the slice cache is built for them."""
         refuse_thick_patches(self.datamodule.patch_size)
 
     @property
     def folder(self) -> Path:
-        """Where the run keeps all it writes."""
+        """Folder of the run."""
         return fold_folder(self._get(self.config, "out"), self._get(self.config, "fold"))
 
     def fit(self, **options: Any) -> None:  # noqa: ANN401
-        """Train, as the only process that does in the run's folder."""
+        """Train, with the run's folder locked.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C or SIGTERM stopped the training.
+        """
         writes = self.trainer.is_global_zero and not self.trainer.fast_dev_run  # type: ignore[attr-defined]
-        with alone_in(self.folder) if writes else nullcontext():
-            self.trainer.fit(**options)
+        with lock_folder(self.folder) if writes else nullcontext():
+            try:
+                self.trainer.fit(**options)
+            except SystemExit as stop:  # Lightning's way to end after either
+                raise KeyboardInterrupt(
+                    "Run the same command with --ckpt_path last: "
+                    f"it goes on at the start of epoch {self.trainer.current_epoch}."
+                ) from stop
 
     def before_predict(self) -> None:
-        """Keep no label map in memory once it is written."""
+        """Drop each label map from memory once it is written."""
         self.config_init["predict"]["return_predictions"] = False
 
 
 def run(args: ArgsType = None) -> None:
-    """Train, validate, test or predict as the arguments say."""
-    # Lightning 2.6 calls what jsonargparse 4.49 deprecates; a user can do nothing about it.
+    """Train, validate, test or predict, depending on the first argument."""
+    # Lightning 2.6 calls functions that jsonargparse 4.49 deprecates; users cannot change that.
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     SarosCLI(
         SarosSegmenter,

@@ -1,4 +1,4 @@
-"""Pictures of one validation case as training goes on, beside the log and in the loggers."""
+"""Pictures of one validation case during training, in the log folder and the loggers."""
 
 import io
 from pathlib import Path
@@ -8,7 +8,6 @@ import numpy as np
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -26,10 +25,10 @@ _HEIGHTS = (0.85, 0.5, 0.15)
 class SamplePictures(Callback):
     """Draws annotated slices of the first validation case, truth beside prediction.
 
-    Into ``pictures/`` of the log folder, TensorBoard, Weights & Biases and MLflow.
+    The pictures go to ``pictures/`` in the log folder, TensorBoard, Weights & Biases and MLflow.
 
     Args:
-        every_n_epochs: Epochs from one set of pictures to the next.
+        every_n_epochs: Epochs between two sets of pictures.
     """
 
     def __init__(self, every_n_epochs: int = 1) -> None:
@@ -48,31 +47,27 @@ class SamplePictures(Callback):
         epoch = trainer.current_epoch
         if batch_idx or trainer.sanity_checking or epoch % self.every_n_epochs:
             return
-        folder = trainer.log_dir  # asks all devices
+        folder = trainer.log_dir  # a collective call: before the other ranks return
         if not trainer.is_global_zero:
             return
         for task, labels in outputs.items():
             png = _picture(batch, labels, task, pl_module.window)  # type: ignore[arg-type]
             if folder is not None:
                 path = Path(folder) / "pictures" / f"{task}_epoch_{epoch:04}.png"
-                with write_atomically(path) as aside:
-                    aside.write_bytes(png)
+                with write_atomically(path) as temporary:
+                    temporary.write_bytes(png)
             for logger in trainer.loggers:
                 _log(logger, f"{task}/{batch.case_id}", png, trainer.global_step)
 
 
 def _picture(batch: CaseBatch, labels: Tensor, task: Task, window: Window) -> bytes:
-    affine = np.diag([*batch.spacing_mm, 1.0])
-    ct = Volume(_stacked(to_hu(batch.image[:, batch.image.shape[1] // 2], window)), affine)
-    maps = {"truth": batch.masks[task], "prediction": labels}
-    volumes = {name: Volume(_stacked(one), affine) for name, one in maps.items()}
-    return overlay_png(ct, volumes, axial_planes(ct, _HEIGHTS), task=task)
+    def volume(slices: Tensor) -> Volume:
+        """Return slices (N, I, J) as a volume (I, J, N)."""
+        return Volume(slices.movedim(0, -1).cpu().numpy(), np.diag([*batch.spacing_mm, 1.0]))
 
-
-def _stacked(slices: Tensor) -> NDArray[Any]:
-    """Return slices (N, I, J) as an array (I, J, N)."""
-    array: NDArray[Any] = slices.movedim(0, -1).cpu().numpy()
-    return array
+    ct = volume(to_hu(batch.image[:, batch.image.shape[1] // 2], window))
+    maps = {"truth": volume(batch.masks[task]), "prediction": volume(labels)}
+    return overlay_png(ct, maps, axial_planes(ct, _HEIGHTS), task=task)
 
 
 def _log(logger: Logger, name: str, png: bytes, step: int) -> None:

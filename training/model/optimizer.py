@@ -1,4 +1,4 @@
-"""The optimizer, and how its rate goes up and down over a run."""
+"""The optimizer and its learning-rate schedule over a run."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -22,15 +22,15 @@ Decay: TypeAlias = Literal["cosine", "poly"]
 
 @dataclass(frozen=True)
 class Optimisation:
-    """The optimizer and the course of its rate.
+    """Options of the optimizer and of its learning-rate schedule.
 
     Attributes:
         optimizer: ``adamw``, or ``sgd`` with Nesterov momentum.
         learning_rate: Peak of the schedule.
-        weight_decay: Decoupled with AdamW, in the gradient with SGD.
-        warmup: Share of the run in which the rate rises.
-        decay: How it falls afterwards.
-        momentum: Of SGD, which takes Nesterov's step; nnU-Net's if not given.
+        weight_decay: Weight decay: decoupled with AdamW, added to the gradient with SGD.
+        warmup: Fraction of the run in which the learning rate rises.
+        decay: Shape of the schedule after the warm-up.
+        momentum: SGD momentum; nnU-Net's by default.
     """
 
     optimizer: OptimizerName
@@ -43,13 +43,12 @@ class Optimisation:
     def configure(
         self, parameters: Iterable[Parameter], trainer: Trainer
     ) -> OptimizerLRSchedulerConfig:
-        """Return the optimizer, whose rate rises and falls once over the trainer's whole run.
+        """Return the optimizer, and a schedule that ends where the trainer's run does.
 
         Raises:
             UsageError: The run has no end.
         """
-        steps = trainer.estimated_stepping_batches
-        if math.isinf(steps) and not _timers(trainer):
+        if math.isinf(trainer.estimated_stepping_batches) and not _timers(trainer):
             raise UsageError(
                 "--trainer.max_epochs",
                 "-1, and no other limit",
@@ -57,19 +56,19 @@ class Optimisation:
                 "Give --trainer.max_time, --trainer.max_steps, or a number of epochs.",
             )
 
-        # A function of the step, so that a resumed run may be longer than the one it goes on with.
-        def rate(step: int) -> float:
-            return rate_at(progress_of(trainer, step, steps), warmup=self.warmup, decay=self.decay)
+        def factor(step: int) -> float:
+            progress = progress_of(trainer, step)
+            return rate_at(progress, warmup=self.warmup, decay=self.decay)
 
         optimizer = self._optimizer(parameters)
-        schedule = LambdaLR(optimizer, rate)
+        schedule = LambdaLR(optimizer, factor)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
     def take_over(self, checkpoint: Mapping[str, Any]) -> None:
-        """Put these in place of the rate, decay and momentum that a checkpoint was written with."""
+        """Replace the learning rate, weight decay and momentum in a checkpoint by these."""
         for state in checkpoint.get("optimizer_states", ()):
             for group in state["param_groups"]:
                 group["lr"] *= self.learning_rate / group["initial_lr"]
@@ -81,22 +80,24 @@ class Optimisation:
             state["base_lrs"] = [self.learning_rate] * len(state["base_lrs"])
 
     def _optimizer(self, parameters: Iterable[Parameter]) -> Optimizer:
-        rate, shrinking = self.learning_rate, self.weight_decay
         if self.optimizer == "adamw":
-            return torch.optim.AdamW(parameters, lr=rate, weight_decay=shrinking)
+            return torch.optim.AdamW(
+                parameters, lr=self.learning_rate, weight_decay=self.weight_decay
+            )
         return torch.optim.SGD(
             parameters,
-            lr=rate,
-            weight_decay=shrinking,
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
             momentum=self.momentum,
             nesterov=self.momentum > 0,
         )
 
 
 def rate_at(progress: float, *, warmup: float, decay: Decay) -> float:
-    """Return the share of the peak rate at a share of the run.
+    """Return the learning rate, as a fraction of its peak, at a fraction of the run.
 
-    A linear rise over the share ``warmup``, then half a cosine or nnU-Net's polynomial down to 0.
+    It rises linearly during the fraction ``warmup``, then falls to 0 along half a cosine or
+    nnU-Net's polynomial, ``(1 - progress) ** 0.9``.
 
     >>> [round(rate_at(p, warmup=0.2, decay="cosine"), 3) for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
     [0.0, 0.5, 1.0, 0.5, 0.0]
@@ -109,17 +110,28 @@ def rate_at(progress: float, *, warmup: float, decay: Decay) -> float:
     return (1 - math.cos(math.pi * left)) / 2 if decay == "cosine" else float(left**0.9)
 
 
-def progress_of(trainer: Trainer, step: int, total_steps: float) -> float:
-    """Return which share of a run lies behind, by steps or by ``max_time``, whichever is more."""
-    shares = [(step + 1) / (total_steps + 1)]
+def progress_of(trainer: Trainer, step: int) -> float:
+    """Return the finished fraction of a run, by epochs, steps or time, whichever is largest.
+
+    Epochs count, not the steps in them: a resumed run may have another number of steps an epoch.
+    """
+    fractions = [0.0]
+    if trainer.max_steps != -1:
+        fractions.append((step + 1) / (trainer.max_steps + 1))
+    if trainer.max_epochs not in (None, -1):
+        batches_to_step = trainer.accumulate_grad_batches
+        per_epoch = math.ceil(trainer.num_training_batches / batches_to_step)
+        in_epoch = math.ceil((trainer.fit_loop.batch_idx + 1) / batches_to_step)
+        done = trainer.current_epoch * per_epoch + in_epoch
+        fractions.append((done + 1) / (trainer.max_epochs * per_epoch + 1))
     for timer in _timers(trainer):
         elapsed = timer.time_elapsed(RunningStage.TRAINING)
         left = timer.time_remaining() or 0.0
-        shares.append(elapsed / max(elapsed + left, 1e-9))
-    return min(max(shares), 1.0)
+        fractions.append(elapsed / max(elapsed + left, 1e-9))
+    return min(max(fractions), 1.0)
 
 
 def _timers(trainer: Trainer) -> list[Timer]:
-    """Return the timers that end a run, as ``max_time`` makes one."""
+    """Return the timers that end a run; ``max_time`` adds one."""
     timers = [one for one in trainer.callbacks if isinstance(one, Timer)]  # type: ignore[attr-defined]
     return [one for one in timers if one.time_remaining() is not None]

@@ -1,18 +1,16 @@
-"""Hounsfield window, and the augmentation of patches that hold 255, in two forms that agree."""
+"""Hounsfield window and augmentation of patches in which unannotated voxels are 255."""
 
 from ..hu_window import DEFAULT_WINDOW, Window, normalise_hu, refuse_bad_window, to_hu
 from .augmentation import Augmentation
 from .batched import BatchedAugmentation
 from .mirror import swap_labels
 from .normalisation import Normalisation
-from .per_patch import PerPatchAugmentation
 
 __all__ = [
     "DEFAULT_WINDOW",
     "Augmentation",
     "BatchedAugmentation",
     "Normalisation",
-    "PerPatchAugmentation",
     "Window",
     "normalise_hu",
     "refuse_bad_window",

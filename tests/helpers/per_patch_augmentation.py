@@ -1,4 +1,4 @@
-"""Augmentation patch by patch with TorchIO, on the CPU."""
+"""Augmentation patch by patch with TorchIO: the oracle for the batched augmentation."""
 
 import warnings
 from collections.abc import Iterator
@@ -11,26 +11,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from saros_hf.labels import IGNORE_INDEX
-
-from ..data.crop import AIR_HU
-from ..data.patch_batches import PatchBatch
-from ..hu_window import Window, normalise_hu, refuse_bad_window
-from .augmentation import CONTROL_POINTS, MARGIN, Augmentation, Draws
-from .mirror import mirror_labels
+from training.data.crop import AIR_HU
+from training.data.patch_batches import PatchBatch
+from training.hu_window import Window, normalise_hu
+from training.transforms.augmentation import CONTROL_POINTS, MARGIN, Augmentation, Draws
+from training.transforms.mirror import mirror_labels
 
 _IMAGE = "image"
 
 
 class PerPatchAugmentation:
-    """TorchIO's transforms; the reference that the batched form is held against.
-
-    Args:
-        augmentation: Bounds of all changes.
-        window: Hounsfield units that become -1 and 1.
-    """
+    """The transforms of ``BatchedAugmentation``, with the same draws, done by TorchIO."""
 
     def __init__(self, augmentation: Augmentation, window: Window) -> None:
-        refuse_bad_window(window)
         self.augmentation = augmentation
         self.window = window
 
