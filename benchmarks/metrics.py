@@ -1,6 +1,6 @@
-"""What Dice and NSD of a case cost, beside DeepMind's package, MONAI and torchmetrics.
+"""Time Dice and NSD of a case, compared with DeepMind's surface-distance, MONAI and torchmetrics.
 
-Needs monai besides this package and its extra dev. All score the same 512x512 case with the same prediction.
+Needs monai in addition to this package and its extra dev. All score the same 512x512 case.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-# Gone since numpy 2, and asked for by DeepMind's package.
+# Removed in numpy 2, but used by DeepMind's package.
 np.Inf = np.inf  # type: ignore[attr-defined]  # noqa: NPY201
 
 LABELS = range(1, 14)
@@ -30,10 +30,14 @@ WAYS = ("ours", "DeepMind", "MONAI")
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5, help="of ours; the peers run twice")
-    parser.add_argument("--split", type=int, default=150, help="cases of the whole evaluation")
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="repeats of ours; the others run twice"
+    )
+    parser.add_argument("--split", type=int, default=150, help="cases of the timed saros evaluate")
     parser.add_argument("--size", type=int, default=512, help="pixels across")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="for every way")
+    parser.add_argument(
+        "--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads to time"
+    )
     parser.add_argument("--way", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way:
@@ -50,7 +54,7 @@ def main() -> None:
 
 
 def prepare(folder: Path, size: int) -> None:
-    """Write phantom cases, and truth and prediction of one as arrays, sparse and dense."""
+    """Write phantom cases, and one of them with its prediction as arrays, sparse and dense."""
     from saros_hf.cases.files import find_cases
     from saros_hf.nifti import read_mask
     from saros_hf.phantom.write_cohort import simulate
@@ -71,19 +75,19 @@ def prepare(folder: Path, size: int) -> None:
 
 
 def moved(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return labels displaced smoothly by some 3 voxels, as a middling network's would be."""
+    """Return labels with a smooth displacement of about 3 voxels, as predicted by a mediocre network."""
     rng = np.random.default_rng(0)
     fields = [ndimage.gaussian_filter(rng.normal(0, 1, labels.shape[:2]), 20) for _ in range(2)]
     i, j = (n + 4 * f / f.std() for n, f in zip(np.indices(labels.shape[:2]), fields, strict=True))
     slices = [
         ndimage.map_coordinates(labels[..., k], [i, j], order=0) for k in range(labels.shape[2])
     ]
-    # In memory as nibabel reads a file.
+    # The memory order in which nibabel reads a file.
     return np.asfortranarray(np.stack(slices, -1))
 
 
 def compare(folder: Path, kind: str, protocol: str, repeats: int, threads: int) -> None:
-    """Print seconds, ratios, the largest difference and memory of every way."""
+    """Print seconds, ratios, the largest difference and memory of every implementation."""
     results = {}
     for way in WAYS:
         if way == "MONAI" and (protocol == "slice" or kind == "dense"):
@@ -110,7 +114,7 @@ def compare(folder: Path, kind: str, protocol: str, repeats: int, threads: int) 
 def run(
     folder: Path, kind: str, protocol: str, way: str, times: int, threads: int
 ) -> dict[str, object]:
-    """Return what a way measures, in processes of its own."""
+    """Measure an implementation in separate processes."""
     found = []
     # Read by numpy's and torch's thread pools as they start.
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
@@ -129,7 +133,7 @@ def run(
 
 
 def measure(folder: str, kind: str, protocol: str, way: str) -> dict[str, object]:
-    """Return seconds, of ours of the second call in this process, NSD of each label, memory."""
+    """Return seconds (for ours, of the second call), the NSD of each label, and peak memory."""
     arrays = np.load(Path(folder) / f"{kind}.npz")
     spacing = tuple(np.load(Path(folder) / "spacing.npy").tolist())
     score = {"DeepMind": deepmind, "MONAI": monai}.get(way, ours)
@@ -148,7 +152,7 @@ def measure(folder: str, kind: str, protocol: str, way: str) -> dict[str, object
 
 
 def import_first(way: str) -> None:
-    """Import what a way needs; compiling or tracing, if any, stays in its time."""
+    """Import an implementation; compiling or tracing, if any, counts as scoring."""
     if way == "MONAI":
         import monai.metrics  # noqa: F401
     elif way == "DeepMind":
@@ -160,7 +164,7 @@ def import_first(way: str) -> None:
 def ours(
     pred: NDArray[np.uint8], truth: NDArray[np.uint8], spacing: tuple[float, ...], protocol: str
 ) -> list[float]:
-    """Score every label at once; Dice is computed, too, as the peers' users do."""
+    """Score all labels at once, with Dice."""
     from training.functional import dice_per_class, surface_dice_per_class
 
     dice_per_class(pred, truth)
@@ -173,7 +177,7 @@ def ours(
 def deepmind(
     pred: NDArray[np.uint8], truth: NDArray[np.uint8], spacing: tuple[float, ...], protocol: str
 ) -> list[float]:
-    """Score label by label as the authors' evaluation does; slice by slice for ``slice``."""
+    """Score label by label as in the authors' evaluation; slice by slice for ``slice``."""
     import surface_distance
 
     known = truth != 255
@@ -204,7 +208,7 @@ def deepmind(
 def monai(
     pred: NDArray[np.uint8], truth: NDArray[np.uint8], spacing: tuple[float, ...], protocol: str
 ) -> list[float]:
-    """Score all labels by compute_surface_dice with subvoxels, on one-hot volumes."""
+    """Score all labels with compute_surface_dice and subvoxels, on one-hot volumes."""
     import torch
     from monai.metrics import compute_surface_dice
 
@@ -223,7 +227,7 @@ def monai(
 
 
 def torchmetrics(folder: Path) -> str:
-    """Return what one label of one slice takes, of which whole cases have hundreds."""
+    """Return the time for one label of one slice; whole cases have hundreds of these."""
     code = (
         "import numpy, resource, sys, time, torch\n"
         "from torchmetrics.functional.segmentation.utils import mask_edges, surface_distance\n"
@@ -243,7 +247,7 @@ def torchmetrics(folder: Path) -> str:
 
 
 def whole_split(folder: Path, count: int) -> None:
-    """Time ``saros evaluate``, pictures included: the phantoms, each under several ids."""
+    """Time ``saros evaluate`` with pictures on the phantoms, each under several ids."""
     from saros_hf.cases.files import find_cases
     from saros_hf.cases.table import TABLE_NAME, write_case_table
     from saros_hf.nifti import read_mask, write_volume

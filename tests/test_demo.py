@@ -1,4 +1,4 @@
-"""The whole job, small: what the demo leaves behind fits together."""
+"""The demo at a small size: its files agree with each other."""
 
 from pathlib import Path
 
@@ -11,13 +11,15 @@ from saros_hf.errors import UsageError
 from saros_hf.labels import BodyRegion
 from saros_hf.nifti import read_image, read_mask
 from saros_hf.volume import Volume
-from training.demo import MOST_STEPS, PROTOCOLS, REPO_ID, DemoSettings, _affordable_steps, run_demo
+from training.demo import REPO_ID, DemoSettings, run_demo
 from training.evaluate.result_folder import read_evaluation
-from training.evaluate.score_case import score_case
-from training.evaluate.scores import case_mean, read_metrics
+from training.evaluate.score_case import case_mean, read_metrics, score_case
 from training.module import SarosSegmenter
 from training.publish.model_folder import read_networks, write_model_folder
 
+pytestmark = pytest.mark.slow
+
+PROTOCOLS = ("slice", "published")
 SETTINGS = DemoSettings(seed=5, cases=12, size=64, steps=6, batch_size=4, patch_size=32)
 
 
@@ -28,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_it_leaves_what_the_readme_names(folder: Path) -> None:
+def test_files_named_in_the_readme_exist(folder: Path) -> None:
     assert (folder / "report.html").read_text().count("data:image/png;base64,") == 5
     assert {p.name for p in (folder / "model").iterdir()} >= {
         "README.md",
@@ -38,7 +40,7 @@ def test_it_leaves_what_the_readme_names(folder: Path) -> None:
     assert len(list((folder / "data").glob("case_*/image.nii.gz"))) == 12
 
 
-def test_scores_are_of_the_predictions_on_disk_and_of_test_cases_alone(folder: Path) -> None:
+def test_scores_belong_to_the_predictions_of_the_test_cases(folder: Path) -> None:
     test = {c.case.case_id: c for c in find_cases(folder / "data") if c.case.fold == "test"}
     scores = read_metrics(folder / "metrics.csv")
     assert {score.case_id for score in scores} == set(test)
@@ -51,7 +53,7 @@ def test_scores_are_of_the_predictions_on_disk_and_of_test_cases_alone(folder: P
         assert [s.value for s in again] == pytest.approx([s.value for s in written], nan_ok=True)
 
 
-def test_the_saved_model_makes_the_same_predictions(folder: Path) -> None:
+def test_saved_model_makes_the_same_predictions(folder: Path) -> None:
     segmenter = SarosSegmenter.from_pretrained(folder / "model")
     path = next((folder / "predictions").iterdir())
     image = read_image(folder / "data" / path.name.split(".")[0] / "image.nii.gz")
@@ -59,8 +61,7 @@ def test_the_saved_model_makes_the_same_predictions(folder: Path) -> None:
     assert np.array_equal(segmenter.predict_volume(image).array, expected)
 
 
-def test_it_ends_in_a_folder_to_publish(folder: Path, tmp_path: Path) -> None:
-    """What publish-model makes of it is the same but for the name."""
+def test_model_folder_equals_that_of_publish_model(folder: Path, tmp_path: Path) -> None:
     networks = read_networks(folder / "model")
     evaluated = read_evaluation(folder)
     assert evaluated.example is not None
@@ -72,8 +73,8 @@ def test_it_ends_in_a_folder_to_publish(folder: Path, tmp_path: Path) -> None:
     assert card_errors(card, "model") == []
 
 
-def test_predicting_nothing_scores_nothing(folder: Path) -> None:
-    """Background everywhere, and all of the body as the commonest label."""
+def test_trivial_predictions_score_low(folder: Path) -> None:
+    """Background everywhere, and the whole body as the most frequent label."""
     scores = {"nothing": [], "muscle": []}
     for files in find_cases(folder / "data"):
         truth = read_mask(files.mask("body-regions"), "body-regions")
@@ -90,9 +91,3 @@ def test_predicting_nothing_scores_nothing(folder: Path) -> None:
 def test_another_seed_needs_another_folder(folder: Path) -> None:
     with pytest.raises(UsageError, match="made with other arguments"):
         run_demo(folder, DemoSettings(seed=6, cases=12, size=64, steps=1))
-
-
-def test_a_machine_gets_the_steps_it_can_afford() -> None:
-    tiny = DemoSettings(batch_size=2, patch_size=32)
-    assert _affordable_steps(tiny) == MOST_STEPS
-    assert _affordable_steps(DemoSettings(batch_size=2, patch_size=32, minutes=1e-9)) == 1

@@ -23,7 +23,7 @@ from training.functional import (
     volume_difference_per_class,
 )
 from training.surfaces.label_maps import LabelMap
-from training.surfaces.protocol_names import SurfaceProtocol
+from training.surfaces.protocols import SurfaceProtocol
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
 
@@ -45,9 +45,6 @@ def nsd(pred: LabelMap, target: LabelMap, **options: object) -> torch.Tensor:
     )
 
 
-# Dice
-
-
 def test_dice_ignores_unannotated_voxels() -> None:
     target = torch.tensor([[0, 0, 1, 1], [255, 255, 255, 255]])
     pred = torch.tensor([[0, 1, 1, 1], [2, 2, 2, 2]])
@@ -56,7 +53,7 @@ def test_dice_ignores_unannotated_voxels() -> None:
     torch.testing.assert_close(dice, expected, equal_nan=True)
 
 
-def test_dice_is_zero_for_a_class_in_one_map_only() -> None:
+def test_dice_is_zero_for_a_class_in_only_one_map() -> None:
     dice = dice_per_class(np.array([0, 1, 0, 0]), np.array([0, 0, 2, 0]), num_classes=4)
     assert dice.tolist()[:3] == [2 * 2 / 6, 0.0, 0.0]
     assert dice[3].isnan()
@@ -84,7 +81,7 @@ def test_dice_equals_deepminds(pred: Array, target: Array) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.uint16])
-def test_any_whole_number_array_or_tensor_gives_the_same(dtype: type) -> None:
+def test_dtype_memory_order_and_tensors_do_not_matter(dtype: type) -> None:
     rng = np.random.default_rng(0)
     pred, target = rng.integers(0, 3, (2, 6, 7, 4)).astype(dtype)
     target[:, :, 1] = 255
@@ -100,11 +97,8 @@ def test_any_whole_number_array_or_tensor_gives_the_same(dtype: type) -> None:
     assert torch.equal(surface, nsd(*tensors, num_classes=3))
 
 
-# Precision, recall, volume
-
-
 def one_of_each() -> tuple[Array, Array]:
-    """Class 1: 2 of 3 predicted voxels right, 2 of 4 found; 2 in the truth only, 3 predicted only."""
+    """Class 1: 2 of 3 predicted voxels right, 2 of 4 found; 2 only in truth, 3 only predicted."""
     target = np.array([[0, 1, 1, 1, 1, 2, 0, 0, 255, 255]], np.uint8)
     pred = np.array([[1, 1, 1, 0, 0, 0, 0, 3, 1, 200]], np.uint8)
     return pred, target
@@ -136,28 +130,20 @@ def test_volume_difference_by_hand() -> None:
         volume_difference_per_class(*one_of_each(), spacing_mm=(0.0, 1.0, 1.0))
 
 
-# Average surface distance
-
-
 def distance(pred: LabelMap, target: LabelMap, **options: object) -> torch.Tensor:
     return average_surface_distance_per_class(
         pred, target, **{"spacing_mm": (1.0, 1.0, 5.0), "num_classes": 2} | options
     )
 
 
-def test_distance_of_a_map_to_itself_is_zero() -> None:
-    _, target = squares(0, slices=2)
-    assert distance(target, target)[1] == 0
-
-
-def test_distance_of_single_voxels_is_how_far_they_are_apart() -> None:
+def test_average_distance_of_single_voxels() -> None:
     pred, target = np.zeros((2, 20, 20, 1), np.uint8)
     target[4, 4], pred[4, 14] = 1, 1
     # Corners 4 and 5 in j against 14 and 15: those facing each other are 9 apart, the others 10.
     assert distance(pred, target, spacing_mm=(1.0, 2.0, 5.0))[1] == pytest.approx(19.0)
 
 
-def test_a_contour_without_counterpart_measures_to_the_next_slice() -> None:
+def test_average_distance_reaches_the_next_slice() -> None:
     pred, target = np.zeros((2, 8, 8, 3), np.uint8)
     target[2:5, 2:5, 0], target[2:5, 2:5, 2] = 1, 1
     pred[2:5, 2:5, 0] = 1
@@ -166,14 +152,12 @@ def test_a_contour_without_counterpart_measures_to_the_next_slice() -> None:
     assert distance(pred, target)[1] == pytest.approx(10 / 3)
 
 
-def test_a_label_in_one_map_only_is_infinitely_far() -> None:
-    _, target = squares(0)
+def test_average_distance_of_equal_and_missing_labels() -> None:
+    _, target = squares(0, slices=2)
+    assert distance(target, target)[1] == 0
     assert distance(np.zeros_like(target), target)[1] == math.inf
     assert distance(target, np.zeros_like(target))[1] == math.inf
     assert distance(target, target, num_classes=3)[2].isnan()
-
-
-# Surface Dice: worked by hand
 
 
 def test_slice_protocol_counts_contour_length() -> None:
@@ -192,7 +176,7 @@ def test_tolerance_is_inclusive() -> None:
     assert at_3 - below_3 == pytest.approx(2 / whole, abs=1e-12)
 
 
-def test_slice_protocol_pools_lengths_and_counts_lonely_contours() -> None:
+def test_slice_protocol_pools_lengths_and_counts_unmatched_contours() -> None:
     pred, target = squares(5, slices=2)
     pred[:, :, 1] = 0
     within, whole = 7 + 2 * DIAGONAL, 12 + 4 * DIAGONAL
@@ -210,8 +194,13 @@ def test_slice_protocol_uses_the_spacing_of_each_axis() -> None:
     assert score == pytest.approx(within / whole, abs=1e-12)
 
 
-@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
-def test_absent_class_is_nan_and_lonely_class_is_zero(protocol: SurfaceProtocol) -> None:
+PROTOCOLS = pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+
+
+@PROTOCOLS
+def test_nsd_is_nan_for_an_absent_class_and_zero_for_one_in_only_one_map(
+    protocol: SurfaceProtocol,
+) -> None:
     pred, target = squares(0, slices=3)
     target[:, :, 1] = 255
     pred[pred == 1] = 2
@@ -221,7 +210,7 @@ def test_absent_class_is_nan_and_lonely_class_is_zero(protocol: SurfaceProtocol)
     assert scores[3].isnan()
 
 
-@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+@PROTOCOLS
 def test_background_is_scored_unless_left_out(protocol: SurfaceProtocol) -> None:
     pred, target = squares(1)
     assert 0 < nsd(pred, target, protocol=protocol, tolerance_mm=0.5)[0] < 1
@@ -230,18 +219,15 @@ def test_background_is_scored_unless_left_out(protocol: SurfaceProtocol) -> None
     assert without[1] == nsd(pred, target, protocol=protocol)[1]
 
 
-@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+@PROTOCOLS
 def test_truth_against_itself_is_one(protocol: SurfaceProtocol) -> None:
     _, target = squares(0, slices=4)
     target[:, :, 1] = 255
     assert nsd(target, target, protocol=protocol).tolist() == [1.0, 1.0]
 
 
-# Surface Dice: the field's traps
-
-
 def test_published_swaps_the_spacing_of_i_and_k() -> None:
-    """Moved by one slice of 5 mm nothing but the sides meets; in the authors' order it is 1 mm."""
+    """A shift by one slice is 5 mm along k, but 1 mm in the authors' order, and vice versa."""
     target = np.zeros((12, 12, 12), np.uint8)
     target[4:8, 4:8, 4:8] = 1
     along_k, along_i = np.roll(target, 1, axis=2), np.roll(target, 1, axis=0)
@@ -251,7 +237,7 @@ def test_published_swaps_the_spacing_of_i_and_k() -> None:
     assert nsd(along_i, target, protocol="volume")[1] == 1.0
 
 
-def test_flat_faces_of_isolated_slices_flatter_the_volume_protocols() -> None:
+def test_flat_faces_of_isolated_slices_raise_the_volume_score() -> None:
     pred, target = (np.kron(each, np.ones((5, 5, 1), np.uint8)) for each in squares(1, slices=11))
     target[:, :, np.arange(11) % 5 != 0] = 255
     in_2d = nsd(pred, target)[1].item()
@@ -264,7 +250,7 @@ def test_flat_faces_of_isolated_slices_flatter_the_volume_protocols() -> None:
 
 
 def test_partly_annotated_slice_counts_for_published_only() -> None:
-    """The authors blank single voxels; here a slice is annotated or it is not."""
+    """The authors blank single voxels; here a slice is annotated or not."""
     pred, target = squares(5, slices=3)
     target[0, 0, 1] = 255
     pair = pred[:, :, [0, 2]], target[:, :, [0, 2]]
@@ -273,9 +259,6 @@ def test_partly_annotated_slice_counts_for_published_only() -> None:
     dense = nsd(pred, blanked, protocol="published")[1]
     assert nsd(pred, target, protocol="published")[1] == dense
     assert nsd(pred, target, protocol="volume")[1] != nsd(pred, blanked, protocol="volume")[1]
-
-
-# Refusals
 
 
 @pytest.mark.parametrize(
@@ -291,28 +274,25 @@ def test_partly_annotated_slice_counts_for_published_only() -> None:
         ({"num_classes": 256}, "num_classes"),
     ],
 )
-def test_surface_dice_refuses_senseless_arguments(options: dict[str, Any], word: str) -> None:
+def test_invalid_arguments_are_refused(options: dict[str, Any], word: str) -> None:
     with pytest.raises(UsageError, match=f"^{word}: found"):
         nsd(*squares(0), **options)
 
 
 @pytest.mark.parametrize("score", [dice_per_class, nsd])
-def test_refuses_maps_that_cannot_be_compared(score: Callable[..., torch.Tensor]) -> None:
+def test_maps_that_cannot_be_compared_are_refused(score: Callable[..., torch.Tensor]) -> None:
     pred, target = squares(0)
-    with pytest.raises(GridMismatchError, match=r"\(11, 16, 1\).*\(12, 16, 1\)"):
-        score(pred[1:], target, num_classes=2)
-    with pytest.raises(UnknownLabelError, match="prediction: found labels from 0 to 2"):
-        score(pred * 2, target, num_classes=2)
-    with pytest.raises(UnknownLabelError, match="target: found labels from 0 to 2"):
-        score(pred, target * 2, num_classes=2)
-    with pytest.raises(UnknownLabelError, match="labels from -1"):
-        score(pred.astype(int) - 1, target, num_classes=2)
-    with pytest.raises(UsageError, match="argmax"):
-        score(pred.astype(np.float32), target, num_classes=2)
-    with pytest.raises(UsageError, match="prediction: found labels of type float64"):
-        score([[[0.0, 1.0]]], [[[0, 1]]], num_classes=2)
-    with pytest.raises(UsageError, match="bfloat16"):
-        score(torch.zeros(12, 16, 1, dtype=torch.bfloat16), target, num_classes=2)
+    for arguments, error, text in (
+        ((pred[1:], target), GridMismatchError, r"\(11, 16, 1\).*\(12, 16, 1\)"),
+        ((pred * 2, target), UnknownLabelError, "prediction: found labels from 0 to 2"),
+        ((pred, target * 2), UnknownLabelError, "target: found labels from 0 to 2"),
+        ((pred.astype(int) - 1, target), UnknownLabelError, "labels from -1"),
+        ((pred.astype(np.float32), target), UsageError, "argmax"),
+        (([[[0.0, 1.0]]], [[[0, 1]]]), UsageError, "prediction: found labels of type float64"),
+        ((torch.zeros(12, 16, 1, dtype=torch.bfloat16), target), UsageError, "bfloat16"),
+    ):
+        with pytest.raises(error, match=text):
+            score(*arguments, num_classes=2)
 
 
 @pytest.mark.parametrize(
@@ -327,14 +307,14 @@ def test_refuses_maps_that_cannot_be_compared(score: Callable[..., torch.Tensor]
     ],
 )
 @pytest.mark.parametrize("shape", [(4, 4, 2), (0, 4, 0)])
-def test_every_score_refuses_a_case_without_annotation(
+def test_case_without_annotation_is_refused(
     score: Callable[..., torch.Tensor], shape: tuple[int, ...]
 ) -> None:
     with pytest.raises(UsageError, match=r"^target: found no annotated (voxel|slice)"):
         score(np.zeros(shape, np.uint8), np.full(shape, 255, np.uint8), num_classes=2)
 
 
-def test_surface_dice_refuses_a_case_without_a_whole_slice() -> None:
+def test_case_without_an_annotated_slice_is_refused() -> None:
     pred, target = squares(0)
     target[0, 0] = 255
     with pytest.raises(UsageError, match="no annotated slice"):

@@ -29,20 +29,23 @@ def test_cross_entropy_of_two_voxels_by_hand() -> None:
     assert weighted.item() == pytest.approx((math.log(4 / 3) + 3 * math.log(4)) / 4, rel=1e-6)
 
 
-def test_cross_entropy_equals_torchs_where_that_is_defined() -> None:
+def test_cross_entropy_equals_torchs() -> None:
     logits, target = half_annotated()
     weights = torch.tensor([0.2, 1.0, 3.0])
     for given in (None, weights):
         theirs = functional.cross_entropy(logits, target.long(), given, ignore_index=255)
         torch.testing.assert_close(sparse_cross_entropy(logits, target, given), theirs)
+    # Voxels whose class has weight 0.
+    zeros = torch.zeros(2, 4, 4, dtype=torch.uint8)
+    assert sparse_cross_entropy(logits, zeros, torch.tensor([0.0, 1.0, 1.0])) == 0
 
 
 @pytest.mark.parametrize("smooth", [0.0, 1.0])
-@pytest.mark.parametrize("lacking", [None, 1])
-def test_dice_and_its_gradient_equal_smps(smooth: float, lacking: int | None) -> None:
+@pytest.mark.parametrize("missing", [None, 1])
+def test_dice_and_its_gradient_equal_smps(smooth: float, missing: int | None) -> None:
     logits, target = half_annotated()
-    if lacking is not None:
-        target[target == lacking] = 255
+    if missing is not None:
+        target[target == missing] = 255
     theirs = segmentation_models_pytorch.losses.DiceLoss(
         "multiclass", smooth=smooth, ignore_index=255
     )
@@ -55,12 +58,6 @@ def test_dice_and_its_gradient_equal_smps(smooth: float, lacking: int | None) ->
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
-def test_cross_entropy_of_voxels_without_weight_is_zero() -> None:
-    logits, _ = half_annotated()
-    target = torch.zeros(2, 4, 4, dtype=torch.uint8)
-    assert sparse_cross_entropy(logits, target, torch.tensor([0.0, 1.0, 1.0])) == 0
-
-
 @pytest.mark.parametrize("class_weights", [None, [0.5, 1.0, 2.0]])
 def test_batch_without_annotation_is_zero_with_zero_gradients(
     class_weights: list[float] | None,
@@ -71,19 +68,19 @@ def test_batch_without_annotation_is_zero_with_zero_gradients(
     )
     loss.backward()
     assert loss == 0
-    # Zeros, not None: DDP waits for every parameter's gradient.
+    # Not None: DDP waits for the gradient of every parameter.
     assert [bool((p.grad == 0).all()) for p in network.parameters()] == [True, True]
 
 
-def test_peers_are_not_finite_there() -> None:
-    """Why this module exists; STYLE, trap 5."""
+def test_other_losses_are_not_finite_without_annotation() -> None:
+    """The reason for these losses: torch's is NaN; SMP's Dice loss is the finite half."""
     logits, _ = half_annotated()
     assert functional.cross_entropy(logits, NOTHING.long(), ignore_index=255).isnan()
     theirs = segmentation_models_pytorch.losses.DiceLoss("multiclass", ignore_index=255)
     assert theirs(logits, NOTHING.long()) == 0
 
 
-def test_unannotated_voxels_have_no_gradient_and_no_say() -> None:
+def test_unannotated_voxels_affect_neither_loss_nor_gradient() -> None:
     logits, target = half_annotated()
     logits.requires_grad_()
     loss = SparseSegmentationLoss()(logits, target)
@@ -97,15 +94,15 @@ def test_unannotated_voxels_have_no_gradient_and_no_say() -> None:
 
 
 def test_dice_term_by_hand() -> None:
-    """Even odds between two classes, one voxel each: a Dice of 1/2 for either of them; a third
-    class, hardly predicted and not in the truth, adds 0 to the mean over three."""
+    """Equal probabilities of two classes with one voxel each: a Dice of 1/2 for both. A third class
+    that is neither predicted nor in the truth adds 0 to the mean over three."""
     logits = torch.tensor([0.0, 0.0, -100.0]).reshape(1, 3, 1).repeat(1, 1, 3)
     target = torch.tensor([[0, 1, 255]])
     loss = SparseSegmentationLoss(cross_entropy_weight=0)(logits, target)
     assert loss.item() == pytest.approx((1 / 2 + 1 / 2 + 0) / 3, rel=1e-6)
 
 
-def test_terms_add_up_with_their_weights() -> None:
+def test_loss_is_the_weighted_sum_of_its_terms() -> None:
     logits, target = half_annotated()
     entropy = SparseSegmentationLoss(dice_weight=0)(logits, target)
     dice = SparseSegmentationLoss(cross_entropy_weight=0)(logits, target)
@@ -113,7 +110,7 @@ def test_terms_add_up_with_their_weights() -> None:
     torch.testing.assert_close(both, 2 * entropy + 0.5 * dice)
 
 
-def test_arithmetic_is_float32_under_bf16_autocast() -> None:
+def test_loss_is_computed_in_float32_under_bf16_autocast() -> None:
     logits, target = half_annotated()
     weights = [0.5, 1.0, 2.0]
     rounded = logits.bfloat16()
@@ -126,7 +123,7 @@ def test_arithmetic_is_float32_under_bf16_autocast() -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 8, 8), (2, 4, 8, 8, 3)])
-def test_takes_2d_and_3d_patches_in_any_memory_format(shape: tuple[int, ...]) -> None:
+def test_2d_and_3d_patches_in_any_memory_format(shape: tuple[int, ...]) -> None:
     logits = torch.randn(*shape, generator=torch.Generator().manual_seed(1))
     target = torch.zeros(shape[0], *shape[2:], dtype=torch.int64)
     target[..., ::2] = 255
@@ -139,7 +136,7 @@ def test_takes_2d_and_3d_patches_in_any_memory_format(shape: tuple[int, ...]) ->
     )
 
 
-def test_class_weights_follow_the_module_but_not_the_checkpoint() -> None:
+def test_class_weights_are_a_buffer_that_is_not_saved() -> None:
     loss = SparseSegmentationLoss(class_weights=[1.0, 2.0])
     assert [name for name, _ in loss.named_buffers()] == ["class_weights"]
     assert loss.state_dict() == {}
@@ -157,6 +154,6 @@ def test_class_weights_follow_the_module_but_not_the_checkpoint() -> None:
         {"class_weights": [1.0, math.nan]},
     ],
 )
-def test_refuses_senseless_weights(options: dict[str, object]) -> None:
+def test_invalid_weights_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="finite weights of 0 or more"):
         SparseSegmentationLoss(**options)

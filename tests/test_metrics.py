@@ -40,7 +40,7 @@ def scores_of(shard: list[int]) -> list[Tensor]:
     return [dice.compute(), dice.macro(), surface.compute(), surface.macro()]
 
 
-def test_mean_leaves_out_absent_classes_and_counts_lonely_ones_as_zero() -> None:
+def test_mean_leaves_out_absent_classes_and_counts_unmatched_ones_as_zero() -> None:
     dice = SparseDice(4)
     dice.update(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1]))  # 2/3, 4/5, -, -
     dice.update(torch.tensor([0, 0, 2, 2]), torch.tensor([0, 0, 0, 255]))  # 4/5, -, 0, -
@@ -52,14 +52,14 @@ def test_mean_leaves_out_absent_classes_and_counts_lonely_ones_as_zero() -> None
 
 
 @pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
-def test_surface_dice_is_the_mean_of_the_function(protocol: str) -> None:
+def test_nsd_is_the_mean_of_the_function(protocol: str) -> None:
     metric = NormalizedSurfaceDice(5, tolerance_mm=1.0, protocol=protocol)
     each = []
     for pred, target in cases(4):
         metric.update(torch.from_numpy(pred), torch.from_numpy(target), SPACING)
         options = {"num_classes": 5, "tolerance_mm": 1.0, "protocol": protocol}
         each.append(surface_dice_per_class(pred, target, spacing_mm=SPACING, **options).numpy())
-    with warnings.catch_warnings(action="ignore"):  # nanmean of the class that is nowhere
+    with warnings.catch_warnings(action="ignore"):  # nanmean of the absent class
         expected = np.nanmean(each, axis=0)
     result = metric.compute()
     assert result[0].isnan()
@@ -67,7 +67,7 @@ def test_surface_dice_is_the_mean_of_the_function(protocol: str) -> None:
     assert metric.macro().item() == pytest.approx(np.nanmean(expected[1:]), abs=1e-9)
 
 
-def test_without_foreground_macro_is_nan() -> None:
+def test_macro_is_nan_without_foreground() -> None:
     dice = SparseDice(3)
     dice.update(torch.zeros(4, dtype=torch.uint8), torch.zeros(4, dtype=torch.uint8))
     assert dice.compute()[0] == 1
@@ -89,21 +89,18 @@ def test_order_of_cases_does_not_change_a_bit() -> None:
         assert torch.equal(one.nan_to_num(-1), other.nan_to_num(-1))
 
 
-def test_forward_returns_the_case_and_keeps_the_mean() -> None:
-    dice = SparseDice(5)
+def test_forward_returns_the_score_of_the_case_and_keeps_the_mean() -> None:
+    dice, reference = SparseDice(5), SparseDice(5)
     for pred, target in cases(2):
-        of_case = dice(pred, target)
         expected = dice_per_class(pred, target, num_classes=5)
-        np.testing.assert_allclose(of_case, expected, rtol=0, atol=1e-11)
-    reference = SparseDice(5)
-    for case in cases(2):
-        reference.update(*case)
+        np.testing.assert_allclose(dice(pred, target), expected, rtol=0, atol=1e-11)
+        reference.update(pred, target)
     assert torch.equal(dice.compute()[:3], reference.compute()[:3])
     dice.reset()
     assert dice.cases.sum() == 0
 
 
-def test_states_stay_float64_when_the_model_is_cast() -> None:
+def test_state_stays_float64_when_the_model_is_cast() -> None:
     model = torch.nn.Module()
     model.dice = SparseDice(5)
     model.half().to(torch.bfloat16)
@@ -114,7 +111,7 @@ def test_states_stay_float64_when_the_model_is_cast() -> None:
 
 
 class Model(lightning.LightningModule):
-    """Validates one case per step and logs as a user of the metrics would."""
+    """Validates one case per step and logs its metrics."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,8 +159,9 @@ def _score_shard(rank: int, world_size: int, folder: Path) -> None:
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
-def test_processes_with_unequal_shares_give_the_same_bits_as_one(
+def test_results_are_bit_identical_for_any_number_of_processes(
     tmp_path: Path, processes: int
 ) -> None:
     multiprocessing.spawn(_score_shard, (processes, tmp_path), nprocs=processes)
@@ -174,19 +172,19 @@ def test_processes_with_unequal_shares_give_the_same_bits_as_one(
             assert torch.equal(one.nan_to_num(-1), other.nan_to_num(-1))
 
 
-def test_a_saved_state_goes_on_where_it_was() -> None:
-    first, second, third = cases(3)
+def test_metric_resumes_from_its_state() -> None:
     whole, begun, resumed = SparseDice(5), SparseDice(5), SparseDice(5)
-    for case in (first, second, third):
+    *first, last = cases(3)
+    for case in first:
+        begun.update(*case)
         whole.update(*case)
-    begun.update(*first)
-    begun.update(*second)
     resumed.load_state_dict(begun.state_dict())
-    resumed.update(*third)
+    for metric in (whole, resumed):
+        metric.update(*last)
     assert torch.equal(resumed.compute().nan_to_num(-1), whole.compute().nan_to_num(-1))
 
 
-def test_a_state_is_not_resumed_as_that_of_another_score() -> None:
+def test_state_of_another_protocol_or_tolerance_is_refused() -> None:
     state = NormalizedSurfaceDice(5, tolerance_mm=1.5).state_dict()
     NormalizedSurfaceDice(5, tolerance_mm=1.5).load_state_dict(state)
     for other in (NormalizedSurfaceDice(5), NormalizedSurfaceDice(5, 1.5, "volume")):
@@ -194,8 +192,8 @@ def test_a_state_is_not_resumed_as_that_of_another_score() -> None:
             other.load_state_dict(state)
 
 
-def test_a_collection_keeps_protocols_and_tolerances_apart() -> None:
-    """The first case scores 1 by all of them, which torchmetrics takes for one metric."""
+def test_collection_keeps_protocols_and_tolerances_apart() -> None:
+    """All score 1 in the first case, after which torchmetrics merges metrics with equal states."""
     settings = [("slice", 3.0), ("slice", 1.0), ("volume", 1.0), ("published", 1.0)]
     alone = {f"{p}_{t:.0f}": NormalizedSurfaceDice(5, t, p) for p, t in settings}
     together = MetricCollection({name: metric.clone() for name, metric in alone.items()})
@@ -217,8 +215,8 @@ def test_options_of_torchmetrics_are_passed_on() -> None:
 
 
 @pytest.mark.parametrize("counted", [True, False])
-def test_a_validation_case_without_a_map_counts_for_the_other_task_only(counted: bool) -> None:
-    """SparseDice refuses a map of nothing but 255; some cases have no body parts."""
+def test_validation_case_without_a_map_counts_only_for_the_other_task(counted: bool) -> None:
+    """Some cases have no body parts: their map is 255 everywhere."""
     masks = {"body-regions": torch.ones(2, 6, 7, dtype=torch.uint8)}
     masks["body-parts"] = torch.full_like(masks["body-regions"], 255)
     image, position = torch.zeros(2, 1, 6, 7), torch.zeros(2, 2)
@@ -231,7 +229,7 @@ def test_a_validation_case_without_a_map_counts_for_the_other_task_only(counted:
 
 
 @pytest.mark.parametrize("metric", [SparseDice(5), NormalizedSurfaceDice(5)])
-def test_it_can_be_plotted(metric: SparseDice | NormalizedSurfaceDice) -> None:
+def test_plot(metric: SparseDice | NormalizedSurfaceDice) -> None:
     for case in cases(2):
         metric.update(*case, *([SPACING] if isinstance(metric, NormalizedSurfaceDice) else []))
     figure, axis = metric.plot()

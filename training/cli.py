@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from saros_hf.cli import add_commands
@@ -103,9 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for the results (default demo)",
     )
     demo.add_argument("--seed", type=int, default=0, help="seed of cases and training (default 0)")
-    demo.add_argument(
-        "--steps", type=int, default=None, help="training steps (default: what fits in minutes)"
-    )
+    demo.add_argument("--steps", type=int, default=300, help="training steps (default 300)")
     demo.set_defaults(run=_demo)
     add_commands(commands)
     add_evaluate(commands)
@@ -121,8 +118,5 @@ def _parser() -> argparse.ArgumentParser:
 def _demo(options: argparse.Namespace) -> int:
     from .demo import DemoSettings, run_demo
 
-    settings = DemoSettings(seed=options.seed)
-    if options.steps is not None:
-        settings = replace(settings, steps=options.steps)
-    run_demo(options.out, settings)
+    run_demo(options.out, DemoSettings(seed=options.seed, steps=options.steps))
     return 0

@@ -1,4 +1,7 @@
-"""Losses that are finite, with a gradient, on a batch without one annotated voxel."""
+"""Segmentation losses that ignore voxels without annotation, and batches that have nothing else.
+
+Both terms are finite and have a gradient even if no voxel of a batch is annotated.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,46 +15,57 @@ from torch.nn import functional
 from saros_hf.errors import UsageError
 from saros_hf.labels import IGNORE_INDEX
 
+__all__ = [
+    "SparseSegmentationLoss",
+    "balanced_weights",
+    "sparse_cross_entropy",
+    "sparse_dice_loss",
+]
+
 
 def sparse_cross_entropy(
     logits: Tensor, target: Tensor, class_weights: Tensor | None = None
 ) -> Tensor:
-    """Return the mean cross-entropy over annotated voxels, 0 when the batch has none.
+    """Return the mean cross-entropy over annotated voxels, 0 if there are none.
 
-    That 0 still hangs on the network, so that under DDP no process waits for gradients that
-    another one never sends.
+    The zero stays in the graph so that DDP does not deadlock.
 
     Args:
-        logits: Shape (N, C, ...), any floating type; the sum is taken in float32.
+        logits: Shape (N, C, ...), any floating type; computed in float32.
         target: Shape (N, ...), 255 = not annotated.
-        class_weights: Shape (C,); the mean is then weighted by each voxel's class.
+        class_weights: Shape (C,); weights of a weighted mean, by the class of each voxel.
+
+    Example:
+        >>> logits = torch.zeros(1, 2, 3)
+        >>> sparse_cross_entropy(logits, torch.tensor([[0, 1, 255]])).item()  # log 2
+        0.6931471824645996
     """
-    return _cross_entropy(_Voxels.of(logits, target), class_weights)
+    return _cross_entropy(_voxels(logits, target), class_weights)
 
 
 def sparse_dice_loss(logits: Tensor, target: Tensor, smooth: float = 0.0) -> Tensor:
-    """Return 1 - Dice of probabilities over annotated voxels, as a mean over all classes.
+    """Return the mean over all classes of 1 - soft Dice over annotated voxels.
 
-    Each class's Dice is that of the whole batch; a class that the truth lacks adds 0. This is
-    SMP's ``DiceLoss`` in a third of its time: no one-hot maps, and the probabilities are those
-    of the cross-entropy.
+    The Dice of a class is computed over the whole batch; a class that is not in the target adds 0.
+    Equal to SMP's ``DiceLoss``, but about three times as fast: it needs no one-hot maps and shares
+    the softmax with the cross-entropy.
 
     Args:
-        logits: Shape (N, C, ...), any floating type; sums are taken in float32.
+        logits: Shape (N, C, ...), any floating type; computed in float32.
         target: Shape (N, ...), 255 = not annotated.
         smooth: Added to the intersection and to the mean of both sizes.
     """
-    return _dice_loss(_Voxels.of(logits, target), smooth)
+    return _dice_loss(_voxels(logits, target), smooth)
 
 
 class _Voxels(NamedTuple):
     """A batch as a list of M voxels.
 
     Attributes:
-        log_p: (M, C) float32 logarithms of the probabilities.
-        labels: (M,) ids, 0 where nothing is annotated.
+        log_p: (M, C) log-probabilities, float32.
+        labels: (M,) label ids, 0 where not annotated.
         annotated: (M,) bool.
-        log_p_true: (M,) of each voxel's own label.
+        log_p_true: (M,) log-probability of each voxel's label.
     """
 
     log_p: Tensor
@@ -59,14 +73,14 @@ class _Voxels(NamedTuple):
     annotated: Tensor
     log_p_true: Tensor
 
-    @classmethod
-    def of(cls, logits: Tensor, target: Tensor) -> "_Voxels":
-        # Of channels_last logits this is a view.
-        rows = logits.movedim(1, -1).reshape(-1, logits.shape[1])
-        annotated = (target != IGNORE_INDEX).reshape(-1)
-        labels = target.reshape(-1).long().where(annotated, 0)
-        log_p = functional.log_softmax(rows, dim=1, dtype=torch.float32)
-        return cls(log_p, labels, annotated, log_p.gather(1, labels[:, None])[:, 0])
+
+def _voxels(logits: Tensor, target: Tensor) -> _Voxels:
+    # A view if the logits are channels_last.
+    rows = logits.movedim(1, -1).reshape(-1, logits.shape[1])
+    annotated = (target != IGNORE_INDEX).reshape(-1)
+    labels = target.reshape(-1).long().where(annotated, 0)
+    log_p = functional.log_softmax(rows, dim=1, dtype=torch.float32)
+    return _Voxels(log_p, labels, annotated, log_p.gather(1, labels[:, None])[:, 0])
 
 
 def _cross_entropy(voxels: _Voxels, class_weights: Tensor | None) -> Tensor:
@@ -81,23 +95,27 @@ def _dice_loss(voxels: _Voxels, smooth: float) -> Tensor:
     known = voxels.annotated.float()
     p_true = voxels.log_p_true.exp() * known
     # Class by class: a scattered sum is not deterministic on CUDA.
-    mine = [voxels.labels == label for label in range(voxels.log_p.shape[1])]
-    shared = torch.stack([(p_true * voxels_of).sum() for voxels_of in mine])
-    true = torch.stack([(known * voxels_of).sum() for voxels_of in mine])
+    masks = [voxels.labels == label for label in range(voxels.log_p.shape[1])]
+    shared = torch.stack([(p_true * mask).sum() for mask in masks])
+    true = torch.stack([(known * mask).sum() for mask in masks])
     predicted = known @ voxels.log_p.exp()
     dice = (shared + smooth) / ((predicted + true) / 2 + smooth).clamp(min=1e-7)
     return ((1 - dice) * (true > 0)).mean()
 
 
 def balanced_weights(frequencies: NDArray[np.float64], balance: float) -> Tensor:
-    """Return a weight per label: frequency to the power of ``-balance``, their mean over voxels 1.
+    """Return class weights ``frequency ** -balance``, scaled to a mean of 1 over voxels.
 
     Args:
-        frequencies: Share of each label among the training voxels, summing to 1.
-        balance: 0 weighs all voxels alike, 1 gives every label the same sum of weights.
+        frequencies: Shape (labels,), fraction of the training voxels with each label.
+        balance: 0 gives all voxels the same weight, 1 all labels the same total weight.
 
     Returns:
         Shape (labels,), float32; 0 for a label that never occurs.
+
+    Example:
+        >>> balanced_weights(np.array([0.25, 0.75, 0.0]), 1.0).tolist()
+        [2.0, 0.6666666865348816, 0.0]
     """
     occurs = frequencies > 0
     weights = np.zeros_like(frequencies)
@@ -107,15 +125,18 @@ def balanced_weights(frequencies: NDArray[np.float64], balance: float) -> Tensor
 
 
 class SparseSegmentationLoss(nn.Module):
-    """Weighted sum of :func:`sparse_cross_entropy` and :func:`sparse_dice_loss`.
+    """The weighted sum of :func:`sparse_cross_entropy` and :func:`sparse_dice_loss`.
 
-    A class that the batch's truth lacks is held down by the cross-entropy alone.
+    Only the cross-entropy penalises predictions of a class that is not in the batch's target.
 
     Args:
-        cross_entropy_weight: Factor of the cross-entropy, 0 leaves it out.
-        dice_weight: Factor of the Dice loss, 0 leaves it out.
-        class_weights: One weight per class for the cross-entropy, background first.
-        dice_smooth: ``smooth`` of the Dice loss.
+        cross_entropy_weight: Weight of the cross-entropy; 0 omits it.
+        dice_weight: Weight of the Dice loss; 0 omits it.
+        class_weights: Weight of each class in the cross-entropy, background first.
+        dice_smooth: Argument ``smooth`` of the Dice loss.
+
+    Raises:
+        UsageError: Weights are negative or not finite, or all of them are 0.
     """
 
     class_weights: Tensor | None
@@ -135,7 +156,7 @@ class SparseSegmentationLoss(nn.Module):
         if class_weights is not None:
             _refuse_weights(class_weights, "class_weights")
             weights = torch.tensor(class_weights, dtype=torch.float32)
-        # Not persistent: a checkpoint already keeps them among the hyperparameters.
+        # Not persistent: a checkpoint has them among its hyperparameters.
         self.register_buffer("class_weights", weights, persistent=False)
         self.dice_smooth = dice_smooth
 
@@ -143,7 +164,7 @@ class SparseSegmentationLoss(nn.Module):
         """Return the loss, a float32 scalar, of logits (N, C, ...) and target (N, ...)."""
         loss = logits.new_zeros((), dtype=torch.float32)
         with torch.autocast(logits.device.type, enabled=False):
-            voxels = _Voxels.of(logits, target)
+            voxels = _voxels(logits, target)
             if self.cross_entropy_weight:
                 loss = loss + self.cross_entropy_weight * _cross_entropy(voxels, self.class_weights)
             if self.dice_weight:
@@ -152,11 +173,6 @@ class SparseSegmentationLoss(nn.Module):
 
 
 def _refuse_weights(weights: Sequence[float], where: str) -> None:
-    if weights and min(weights) >= 0 and 0 < sum(weights) < float("inf"):
-        return
-    raise UsageError(
-        where,
-        str(list(weights)),
-        "finite weights of 0 or more, not all of them 0",
-        "Leave a term out by giving it 0 and the other a positive weight.",
-    )
+    if not (weights and min(weights) >= 0 and 0 < sum(weights) < float("inf")):
+        expected = "finite weights of 0 or more, not all of them 0"
+        raise UsageError(where, str(list(weights)), expected)

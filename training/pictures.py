@@ -1,4 +1,4 @@
-"""Pictures of CTs with label maps laid over them."""
+"""Pictures of CTs with label maps as overlays."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -16,17 +16,26 @@ from saros_hf.volume import Volume
 
 from .transforms import Window
 
+__all__ = [
+    "DISPLAY_WINDOW",
+    "Plane",
+    "axial_planes",
+    "middle_coronal",
+    "overlay_png",
+    "to_png",
+]
+
 DISPLAY_WINDOW: Window = (-160.0, 240.0)
-"""The soft tissue window of a CT workstation."""
+"""Soft tissue HU window, the default of many CT workstations."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A cut through a volume in RAS+.
+    """A slice of a volume in RAS+ orientation.
 
     Attributes:
         axis: 0 sagittal, 1 coronal, 2 axial.
-        index: Voxel along ``axis`` in RAS+.
+        index: Voxel index along ``axis``.
     """
 
     axis: int
@@ -34,13 +43,13 @@ class Plane:
 
 
 def axial_planes(volume: Volume, fractions: Sequence[float]) -> list[Plane]:
-    """Return axial cuts at fractions of the way from the lowest slice to the highest."""
+    """Return axial slices at fractions of the height, 0 for the lowest slice and 1 for the highest."""
     last = volume.to_ras().shape[2] - 1
     return [Plane(2, round(fraction * last)) for fraction in fractions]
 
 
 def middle_coronal(volume: Volume) -> Plane:
-    """Return the coronal cut halfway between back and front of the body."""
+    """Return the coronal slice halfway between the front and the back of the body."""
     ras = volume.to_ras()
     inside = np.flatnonzero((ras.array > DISPLAY_WINDOW[0]).mean(axis=(0, 2)) > 0.02)
     middle = int(inside.mean()) if inside.size else ras.shape[1] // 2
@@ -50,20 +59,21 @@ def middle_coronal(volume: Volume) -> Plane:
 def overlay_png(
     image: Volume, maps: Mapping[str, Volume], planes: Sequence[Plane], *, task: Task
 ) -> bytes:
-    """Return a PNG with a row per plane: the CT, then the CT under each label map.
+    """Return a PNG with a row per plane: the CT, then the CT with each label map as an overlay.
 
-    Shown as radiologists look at patients: from the feet, the patient's right on the left.
+    The orientation is the radiological convention: the patient's right is on the left.
 
     Args:
         image: CT in Hounsfield units.
-        maps: Label maps on the grid of ``image``, by the title of their column.
-        planes: Cuts to show.
-        task: Decides on colours and names.
+        maps: Label maps on the grid of ``image``, by column title.
+        planes: Slices to show, one per row.
+        task: Label set, for colours and names.
     """
     columns = 1 + len(maps)
     ras = image.to_ras()
     ras_maps = {title: volume.to_ras().array for title, volume in maps.items()}
-    heights = [_aspect(ras, plane) for plane in planes]
+    size_mm = [n * mm for n, mm in zip(ras.shape, ras.spacing_mm, strict=True)]
+    heights = [_aspect(plane, size_mm) for plane in planes]
     width = 3.0
     figure = Figure(figsize=(width * columns, width * sum(heights) + 0.9), layout="constrained")
     axes = figure.subplots(len(planes), columns, squeeze=False, height_ratios=heights)
@@ -86,30 +96,29 @@ def to_png(figure: Figure, *, dpi: int = 90) -> bytes:
     return buffer.getvalue()
 
 
-def _cut(array: NDArray[Any], plane: Plane) -> NDArray[Any]:
-    """Return a cut as rows from top to bottom, columns from left to right of the screen."""
+def _slice_image(array: NDArray[Any], plane: Plane) -> NDArray[Any]:
+    """Return a slice as an image, rows from top to bottom and columns from left to right."""
     where: list[slice | int] = [slice(None)] * 3
     where[plane.axis] = plane.index
-    # Patient's right on the left; sagittal cuts look from the left side, nose to the left.
-    cut: NDArray[Any] = array[tuple(where)].T[::-1, ::-1]
-    return cut
+    # The patient's right is on the left; in sagittal slices the nose points to the left.
+    image: NDArray[Any] = array[tuple(where)].T[::-1, ::-1]
+    return image
 
 
-def _aspect(ras: Volume, plane: Plane) -> float:
-    lengths = [n * mm for n, mm in zip(ras.shape, ras.spacing_mm, strict=True)]
-    across, up = (length for axis, length in enumerate(lengths) if axis != plane.axis)
-    return up / across
-
-
-def _pixel_aspect(ras: Volume, plane: Plane) -> float:
-    across, up = (mm for axis, mm in enumerate(ras.spacing_mm) if axis != plane.axis)
-    return up / across
+def _aspect(plane: Plane, lengths: Sequence[float]) -> float:
+    """Return height over width of a slice, or of its pixels, from the length along each axis."""
+    width, height = (length for axis, length in enumerate(lengths) if axis != plane.axis)
+    return height / width
 
 
 def _show_ct(axis: Axes, ras: Volume, plane: Plane) -> None:
     low, high = DISPLAY_WINDOW
     axis.imshow(
-        _cut(ras.array, plane), cmap="gray", vmin=low, vmax=high, aspect=_pixel_aspect(ras, plane)
+        _slice_image(ras.array, plane),
+        cmap="gray",
+        vmin=low,
+        vmax=high,
+        aspect=_aspect(plane, ras.spacing_mm),
     )
     axis.set_axis_off()
 
@@ -117,20 +126,20 @@ def _show_ct(axis: Axes, ras: Volume, plane: Plane) -> None:
 def _show_labels(
     axis: Axes, array: NDArray[Any], ras: Volume, plane: Plane, task: Task
 ) -> set[int]:
-    cut = _cut(array, plane)
-    # Besides background and 255 whatever a prediction says where nobody annotated.
-    hidden = (cut <= 0) | (cut >= len(colours(task)))
+    image = _slice_image(array, plane)
+    # Hide background, 255, and other values that are not labels.
+    hidden = (image <= 0) | (image >= len(colours(task)))
     palette = ListedColormap(list(colours(task)))
     axis.imshow(
-        np.ma.masked_array(cut, hidden),
+        np.ma.masked_array(image, hidden),
         cmap=palette,
         vmin=0,
         vmax=len(colours(task)) - 1,
         alpha=0.6,
         interpolation="nearest",
-        aspect=_pixel_aspect(ras, plane),
+        aspect=_aspect(plane, ras.spacing_mm),
     )
-    return {int(label) for label in np.unique(cut[~hidden])}
+    return {int(label) for label in np.unique(image[~hidden])}
 
 
 def _add_legend(figure: Figure, shown: set[int], task: Task) -> None:

@@ -11,8 +11,7 @@ from threading import Event
 from ..acquire.assemble import assemble, only_series
 from ..archive.idc_index import find_public
 from ..archive.mask_archive import MaskArchive, RemoteMaskArchive
-from ..archive.obtain_files import MASKS, obtain_table
-from ..archive.official_files import is_url
+from ..archive.obtain_files import MASKS, is_url, obtain_table
 from ..archive.retry import Patience, with_retries
 from ..archive.series import RemoteSeries
 from ..archive.sources import SourceName, source_named

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,13 +8,14 @@ import pytest
 from helpers.case_folders import LPS, case, write_folder
 
 from saros_hf.cases.files import CaseFiles, find_cases
-from saros_hf.errors import GridMismatchError, MissingFileError, UnknownLabelError
+from saros_hf.errors import GridMismatchError, MissingFileError, UnknownLabelError, UsageError
+from saros_hf.folds import split_of
 from saros_hf.nifti import read_image, read_mask, write_volume
 from saros_hf.volume import Volume
-from training.evaluate.pairs import Evaluation, Pair, pairs, without_truth
+from training.evaluate.pairs import Evaluation, Pair, find_predictions, pairs, without_truth
 from training.evaluate.result_folder import write_evaluation
-from training.evaluate.score_case import score_case
-from training.evaluate.scores import Score, read_metrics
+from training.evaluate.run import score_pair
+from training.evaluate.score_case import read_metrics, score_case
 
 TASK = "body-regions"
 FLIP_K = np.diag([1.0, 1.0, -1.0, 1.0])
@@ -27,7 +29,7 @@ def truth(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def predictions(truth: Path, tmp_path: Path) -> Path:
-    """What the truth says on annotated slices, and nothing elsewhere."""
+    """The truth on annotated slices, background elsewhere."""
     folder = tmp_path / "predictions"
     for files in find_cases(truth):
         mask = read_mask(files.mask(TASK), TASK)
@@ -36,33 +38,66 @@ def predictions(truth: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def dice_of(pair: Pair) -> float:
-    return score_case(pair.case_id, *pair.read(TASK), TASK)[0].value
+def test_predictions_are_found_as_files_and_as_folders(predictions: Path, tmp_path: Path) -> None:
+    for name in ("dataset.json", "plans.json", "predict_from_raw_data_args.json"):
+        (predictions / name).write_text("{}")  # as written by nnU-Net
+    found = find_predictions(predictions, TASK)
+    assert found == {f"case_00{n}": predictions / f"case_00{n}.nii.gz" for n in range(3)}
+    folders = tmp_path / "folders"
+    for case_id, path in found.items():
+        (folders / case_id).mkdir(parents=True)
+        shutil.copy(path, folders / case_id / "body-regions.nii.gz")
+        shutil.copy(path, folders / case_id / "image.nii.gz")
+    again = find_predictions(folders, TASK)
+    assert again == {case: folders / case / "body-regions.nii.gz" for case in found}
+    shutil.copy(found["case_000"], folders / "prediction_case_000.nii.gz")
+    with pytest.raises(UsageError, match="second prediction of case_000"):
+        find_predictions(folders, TASK)
+    with pytest.raises(MissingFileError, match="found no prediction"):
+        find_predictions(tmp_path / "nowhere", TASK)
 
 
-def alter(path: Path, where: tuple[int, int, int], value: int) -> None:
-    volume = read_mask(path, TASK)
-    array = volume.array.copy()
-    array[where] = value
-    write_volume(path, Volume(array, volume.affine))
+def test_map_of_the_other_task_is_not_a_prediction(tmp_path: Path) -> None:
+    for name in ("case_000/body-parts.nii.gz", "case_000/image.nii.gz", "case_001/mine.nii"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_predictions(tmp_path, TASK) == {"case_001": tmp_path / "case_001" / "mine.nii"}
+    parts = find_predictions(tmp_path, "body-parts")
+    assert parts["case_000"] == tmp_path / "case_000" / "body-parts.nii.gz"
 
 
-def test_what_a_prediction_says_off_the_annotated_slices_does_not_matter(
+def test_splits_are_those_of_the_table(tmp_path: Path) -> None:
+    truth = write_folder(tmp_path / "truth", ("test", "fold-1", "test"))
+    for name in ("case_000", "case_002"):
+        (tmp_path / "made" / name).mkdir(parents=True)
+        (tmp_path / "made" / name / "body-regions.nii.gz").touch()
+    chosen = pairs(Evaluation(truth, tmp_path / "made", TASK))
+    assert len(chosen) == 2
+    assert {split_of(pair.files.case.fold) for pair in chosen} == {"test"}
+    with pytest.raises(MissingFileError, match=r"no prediction of 1 of 3.*case_001.*--allow-mis"):
+        pairs(Evaluation(truth, tmp_path / "made", TASK, split="all"))
+    with pytest.raises(UsageError, match="--split: found dev"):
+        pairs(Evaluation(truth, tmp_path / "made", TASK, split="dev"))
+
+
+def test_unannotated_slices_of_a_prediction_may_hold_any_value(
     truth: Path, predictions: Path
 ) -> None:
-    first, second, _ = pairs(Evaluation(truth, predictions, TASK))
-    alter(predictions / "case_000.nii.gz", (0, 0, 0), 200)
-    assert dice_of(first) == 1
-    alter(predictions / "case_001.nii.gz", (0, 0, 1), 200)
+    evaluation = Evaluation(truth, predictions, TASK)
+    first, second, _ = pairs(evaluation)
+    for pair, voxel in ((first, (0, 0, 0)), (second, (0, 0, 1))):
+        volume = read_mask(pair.prediction, TASK)
+        array = volume.array.copy()
+        array[voxel] = 200
+        write_volume(pair.prediction, Volume(array, volume.affine))
+    assert score_pair(evaluation, first)[0].value == 1
     with pytest.raises(UnknownLabelError, match="case_001, prediction: found labels from 0 to 200"):
-        dice_of(second)
+        score_pair(evaluation, second)
 
 
 @pytest.mark.parametrize("affine_of", ["CT", "label map", "CT in RAS"])
-def test_a_label_map_of_the_wrong_sign_lies_where_the_ct_says(
-    tmp_path: Path, affine_of: str
-) -> None:
-    """As that of case_647, as published: the CT's voxels, under an affine that runs upwards."""
+def test_label_map_with_flipped_affine_takes_that_of_the_ct(tmp_path: Path, affine_of: str) -> None:
+    """As in the published case_647: voxels in the CT's order, affine with the wrong sign along k."""
     files = CaseFiles(case("case_647"), tmp_path)
     labels = np.full((8, 6, 7), 255, np.uint8)
     labels[..., [1, 5]] = 0
@@ -76,31 +111,26 @@ def test_a_label_map_of_the_wrong_sign_lies_where_the_ct_says(
     elif affine_of == "CT in RAS":
         predicted = predicted.to_ras()
     write_volume(tmp_path / "predicted.nii.gz", predicted)
-    pair = Pair(files, tmp_path / "predicted.nii.gz")
-    prediction, truth = pair.read(TASK)
+    prediction, truth = Pair(files, tmp_path / "predicted.nii.gz").read(TASK)
     assert truth.orientation == read_image(files.image).orientation == "LPI"
     scores = score_case("case_647", prediction, truth, TASK)
     assert [s.value for s in scores if s.metric == "dice"][:2] == [1, 1]
 
 
-def test_a_ct_of_another_grid_is_refused_as_by_load_dataset(truth: Path, predictions: Path) -> None:
+def test_ct_on_another_grid_is_refused(truth: Path, predictions: Path) -> None:
     pair = pairs(Evaluation(truth, predictions, TASK))[0]
     write_volume(pair.files.image, Volume(np.zeros((8, 6, 6), np.int16), LPS))
     with pytest.raises(GridMismatchError, match=r"body-regions.nii.gz: found shape \(8, 6, 7\)"):
         pair.read(TASK)
 
 
-def test_cases_without_a_label_map_are_never_left_out_in_silence(
-    truth: Path, predictions: Path
-) -> None:
+def test_cases_without_a_label_map_are_listed(truth: Path, predictions: Path) -> None:
     (truth / "case_000" / "body-parts.nii.gz").unlink()
     parts = Evaluation(truth, predictions, "body-parts")
     assert [pair.case_id for pair in pairs(parts)] == ["case_001", "case_002"]
-    assert without_truth(parts) == ["case_000"]  # as SAROS has some
+    assert without_truth(parts) == ["case_000"]  # SAROS has such cases
     (truth / "case_001" / "body-regions.nii.gz").unlink()
-    for path in (truth / "case_002").iterdir():
-        path.unlink()
-    (truth / "case_002").rmdir()
+    shutil.rmtree(truth / "case_002")
     regions = Evaluation(truth, predictions, TASK)
     with pytest.raises(MissingFileError, match=r"2 of 3 cases: case_001, case_002.*--partial"):
         pairs(regions)
@@ -109,17 +139,11 @@ def test_cases_without_a_label_map_are_never_left_out_in_silence(
     assert without_truth(partial) == ["case_001", "case_002"]
 
 
-def scored(evaluation: Evaluation) -> tuple[list[Pair], list[Score]]:
-    chosen = pairs(evaluation)
-    return chosen, [s for p in chosen for s in score_case(p.case_id, *p.read(TASK), TASK)]
-
-
-def test_a_damaged_ct_costs_its_picture_only(
-    truth: Path, predictions: Path, tmp_path: Path
-) -> None:
+def test_damaged_ct_costs_only_its_picture(truth: Path, predictions: Path, tmp_path: Path) -> None:
     (truth / "case_000" / "body-regions.nii.gz").unlink()
     evaluation = Evaluation(truth, predictions, TASK, partial=True)
-    chosen, scores = scored(evaluation)
+    chosen = pairs(evaluation)
+    scores = [score for pair in chosen for score in score_pair(evaluation, pair)]
     image = chosen[0].files.image
     image.write_bytes(image.read_bytes()[:-20])
     write_evaluation(tmp_path / "out", evaluation, chosen, scores)

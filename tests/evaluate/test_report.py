@@ -6,30 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.model_folders import scores
 
-from saros_hf.labels import label_names
 from saros_hf.volume import Volume
 from training.evaluate.report import Epoch, Report, case_picture, read_epochs, write_report
-from training.evaluate.score_table import text_rows
-from training.evaluate.scores import Score
-from training.pictures import Plane, _cut, axial_planes, middle_coronal, overlay_png
+from training.evaluate.summary import text_rows
+from training.pictures import Plane, _slice_image, axial_planes, middle_coronal, overlay_png
 
 AFFINE = np.diag([-2.0, -2.0, 5.0, 1.0])
-
-
-def scores() -> list[Score]:
-    """Two cases: muscle 0.8 and 0.6, brain in the first only 0.9, all else absent."""
-    found = {"case_000": {"muscle": 0.8, "brain": 0.9}, "case_001": {"muscle": 0.6}}
-    rows = []
-    for case_id, values in found.items():
-        for label in label_names("body-regions")[1:]:
-            value = values.get(label, math.nan)
-            rows += [
-                Score(case_id, label, "dice", "annotated", value),
-                Score(case_id, label, "nsd", "slice", value / 2),
-                Score(case_id, label, "truth_ml", "annotated", float(label in values)),
-            ]
-    return rows
 
 
 def volumes() -> tuple[Volume, Volume]:
@@ -40,7 +24,7 @@ def volumes() -> tuple[Volume, Volume]:
     return Volume(image, AFFINE), Volume(truth, AFFINE)
 
 
-def test_rows_hold_the_means_over_cases_that_have_a_score() -> None:
+def test_rows_hold_the_means_over_cases_with_a_score() -> None:
     rows = {row.name: row for row in text_rows(scores(), "body-regions")}
     assert set(rows) == {"Muscle", "Brain", "Average"}
     muscle = rows["Muscle"]
@@ -51,16 +35,16 @@ def test_rows_hold_the_means_over_cases_that_have_a_score() -> None:
     assert rows["Average"].dice.startswith("0.800 (")
 
 
-def test_pictures_show_the_patient_from_the_feet() -> None:
+def test_slices_follow_the_radiological_convention() -> None:
     image, _ = volumes()
     marked = image.array.copy()
     marked[0, 0, 0] = 999  # LPS: rightmost, most anterior, lowest
     ras = Volume(marked, AFFINE).to_ras().array
-    assert _cut(ras, Plane(2, 0))[0, 0] == 999  # right on the left, anterior on top
-    assert _cut(ras, Plane(1, 15))[-1, 0] == 999  # coronal: lowest at the bottom
-    assert _cut(ras, Plane(0, 19))[-1, 0] == 999  # sagittal: nose on the left
-    # A copy of a whole CT for each of a picture's 40 cuts took 12 s.
-    assert np.shares_memory(_cut(ras, Plane(1, 15)), marked)
+    assert _slice_image(ras, Plane(2, 0))[0, 0] == 999  # right on the left, anterior on top
+    assert _slice_image(ras, Plane(1, 15))[-1, 0] == 999  # coronal: lowest at the bottom
+    assert _slice_image(ras, Plane(0, 19))[-1, 0] == 999  # sagittal: nose on the left
+    # Copying the whole CT for each of the 40 slices of a picture took 12 s.
+    assert np.shares_memory(_slice_image(ras, Plane(1, 15)), marked)
 
 
 def test_planes_are_chosen_within_the_body() -> None:
@@ -76,7 +60,7 @@ def test_overlay_is_a_png_for_any_orientation(orientation: str) -> None:
     assert png.startswith(b"\x89PNG")
 
 
-def test_what_is_no_label_is_not_painted() -> None:
+def test_values_that_are_not_labels_are_not_drawn() -> None:
     image, truth = volumes()
     odd = truth.array.astype(np.int16)
     odd[..., 0], odd[..., 1] = 200, -1
@@ -99,21 +83,19 @@ class _Page(HTMLParser):
                 (self.images if tag == "img" else self.links).append(value or "")
 
 
-def test_the_page_stands_alone_and_says_it_is_synthetic(tmp_path: Path) -> None:
+def test_page_needs_no_other_file_and_is_marked_synthetic(tmp_path: Path) -> None:
     image, truth = volumes()
-    picture = case_picture("case_000 <b>", image, truth, truth, task="body-regions")
-    path = tmp_path / "report.html"
     report = Report(
         title="A test",
         task="body-regions",
         scores=scores(),
         epochs=[Epoch(0, 2.0, 0.1), Epoch(1, 1.0, math.nan)],
-        pictures=[picture],
+        pictures=[case_picture("case_000 <b>", image, truth, truth, task="body-regions")],
         settings={"seed": "0"},
         synthetic=True,
     )
-    write_report(path, report)
-    text = path.read_text()
+    write_report(tmp_path / "report.html", report)
+    text = (tmp_path / "report.html").read_text()
     page = _Page()
     page.feed(text)
     assert page.links == []
@@ -128,7 +110,7 @@ def test_the_page_stands_alone_and_says_it_is_synthetic(tmp_path: Path) -> None:
     assert re.search(r"<b>0\.725</b>", text)
 
 
-def test_epochs_are_read_from_the_loggers_file(tmp_path: Path) -> None:
+def test_epochs_are_read_from_the_csv_log(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     path.write_text("epoch,step,train_loss,val_dice\n0,9,,0.25\n0,9,1.5,\n1,19,,0.5\n")
     first, second = read_epochs(path)

@@ -27,9 +27,10 @@ def volume(array: NDArray[np.uint8]) -> Volume:
 
 
 def torso_and_head() -> tuple[Volume, Volume]:
-    """Two annotated slices of four: torso moved by 5 px, head in the truth, arm predicted.
+    """Prediction and truth with two annotated slices of four.
 
-    The prediction's legs lie in the two slices nobody annotated.
+    The torso is shifted by 5 px, the head is only in the truth, an arm only predicted, and the legs
+    only predicted in the slices without annotation.
     """
     truth, pred = np.zeros((2, 12, 16, 4), np.uint8)
     truth[2:6, 2:6, 0], pred[2:6, 7:11, 0] = 1, 1
@@ -71,7 +72,7 @@ def test_every_foreground_label_has_one_row_per_metric() -> None:
     assert [s.label for s in scores[:13]] == label_names("body-regions")[1:]
 
 
-def test_prediction_stored_the_other_way_round_scores_the_same() -> None:
+def test_prediction_in_another_orientation_scores_the_same() -> None:
     pred, truth = torso_and_head()
     turned = pred.oriented("LPI")
     assert not np.array_equal(turned.array, pred.array)
@@ -80,19 +81,17 @@ def test_prediction_stored_the_other_way_round_scores_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("depth", "affine"),
     [
-        Volume(np.zeros((12, 16, 3), np.uint8), AFFINE),
-        Volume(np.zeros((12, 16, 4), np.uint8), np.diag([1.0, 1.1, 5.0, 1.0])),
-        Volume(
-            np.zeros((12, 16, 4), np.uint8), nibabel.affines.from_matvec(AFFINE[:3, :3], [0, 0, 1])
-        ),
+        (3, AFFINE),
+        (4, np.diag([1.0, 1.1, 5.0, 1.0])),
+        (4, nibabel.affines.from_matvec(AFFINE[:3, :3], [0, 0, 1])),
     ],
 )
-def test_refuses_a_prediction_on_another_grid(other: Volume) -> None:
-    _, truth = torso_and_head()
+def test_prediction_on_another_grid_is_refused(depth: int, affine: NDArray[np.float64]) -> None:
+    other = Volume(np.zeros((12, 16, depth), np.uint8), affine)
     with pytest.raises(GridMismatchError, match=r"case_7, prediction: found .* nearest neighbour"):
-        score_case("case_7", other, truth, "body-parts")
+        score_case("case_7", other, torso_and_head()[1], "body-parts")
 
 
 def test_errors_name_the_case() -> None:
@@ -103,18 +102,12 @@ def test_errors_name_the_case() -> None:
         score_case("case_7", pred, volume(np.full_like(truth.array, 255)), "body-parts")
 
 
-# The table
-
-
-def test_table_has_the_promised_columns_and_an_empty_field_for_nan(tmp_path: Path) -> None:
+def test_table_replaces_an_old_one_and_leaves_nan_empty(tmp_path: Path) -> None:
     path = tmp_path / "new" / "metrics.csv"
     write_metrics(path, [Score("case_0", "head", "nsd", "slice", 0.1 + 0.2)])
+    values = {"head": 0.5, "torso": math.nan}
     write_metrics(
-        path,
-        [
-            Score("case_0", "head", "dice", "annotated", 0.5),
-            Score("case_0", "torso", "dice", "annotated", math.nan),
-        ],
+        path, [Score("case_0", label, "dice", "annotated", x) for label, x in values.items()]
     )
     assert path.read_bytes() == (
         b"case,label,metric,protocol,value\n"
@@ -128,7 +121,7 @@ def test_table_reads_back_bit_for_bit(tmp_path: Path) -> None:
     pred, truth = torso_and_head()
     scores = score_case('a,"b"', pred, truth, "body-parts", protocols=("slice", "published"))
     write_metrics(tmp_path / "metrics.csv", scores)
-    # As text, because NaN is unlike itself.
+    # As text, because NaN does not equal itself.
     assert repr(read_metrics(tmp_path / "metrics.csv")) == repr(scores)
 
 
@@ -155,19 +148,13 @@ HEADER = "case,label,metric,protocol,value\n"
         (HEADER + "a,head,dice,sliced,1\n", "line 2"),
     ],
 )
-def test_refuses_a_table_of_something_else(tmp_path: Path, text: str, where: str) -> None:
+def test_missing_or_damaged_table_is_refused(tmp_path: Path, text: str, where: str) -> None:
     path = tmp_path / "metrics.csv"
+    with pytest.raises(MissingFileError, match="saros evaluate"):
+        read_metrics(path)
     path.write_text(text)
     with pytest.raises(TableError, match=where):
         read_metrics(path)
-
-
-def test_refuses_a_missing_table(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match="saros evaluate"):
-        read_metrics(tmp_path / "metrics.csv")
-
-
-# Means
 
 
 def dice(case: str, label: str, value: float, truth_ml: float) -> list[Score]:
@@ -181,19 +168,19 @@ THREE_CASES = [
     *dice("a", "torso", 0.9, 100.0),
     *dice("a", "head", 0.5, 20.0),
     *dice("b", "torso", 0.7, 80.0),
-    *dice("b", "head", 0.0, 0.0),  # predicted though absent
+    *dice("b", "head", 0.0, 0.0),  # only predicted
     *dice("c", "torso", math.nan, 0.0),
     *dice("c", "head", math.nan, 0.0),
 ]
 
 
-def test_case_mean_averages_what_the_truth_has_case_by_case() -> None:
-    """(0.9 + 0.5) / 2 for a; 0.7 for b, whose head is not there; c has nothing to score."""
+def test_case_mean_averages_the_labels_in_truth() -> None:
+    """(0.9 + 0.5) / 2 for a; 0.7 for b, which has no head; c has nothing to score."""
     assert case_mean(THREE_CASES, "dice") == pytest.approx((0.7 + 0.7) / 2)
     assert math.isnan(case_mean(THREE_CASES[-4:], "dice"))
 
 
-def test_case_mean_takes_the_chosen_surface_protocol() -> None:
+def test_case_mean_uses_the_chosen_surface_protocol() -> None:
     pred, truth = torso_and_head()
     scores = score_case("a", pred, truth, "body-parts", protocols=("slice", "volume"))
     expected = by_key(scores)
@@ -206,11 +193,8 @@ def test_case_mean_takes_the_chosen_surface_protocol() -> None:
         case_mean([s for s in scores if s.metric != "truth_ml"], "dice")
 
 
-# The paper
-
-
 @pytest.mark.parametrize("task", TASKS)
-def test_table_4_lists_the_labels_and_yields_the_printed_average(task: str) -> None:
+def test_table_4_has_all_labels_and_the_printed_average(task: str) -> None:
     rows, average = TABLE_4[task], TABLE_4_AVERAGE[task]
     assert [row.label for row in rows] == label_names(task)[1:]
     assert round(sum(row.dice for row in rows) / len(rows), 3) == average.dice

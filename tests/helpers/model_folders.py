@@ -9,7 +9,7 @@ import torch
 
 from saros_hf.labels import Task, label_names
 from training.evaluate.result_folder import EvaluationResult
-from training.evaluate.scores import Score, ScoreProtocol
+from training.evaluate.score_case import Score, ScoreProtocol
 from training.model.training_record import TrainingRecord
 from training.module import SarosSegmenter
 

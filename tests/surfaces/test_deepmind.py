@@ -1,4 +1,4 @@
-"""DeepMind's package, called as the authors' evaluation calls it, is the oracle here."""
+"""NSD against DeepMind's surface-distance, called as in the authors' evaluation."""
 
 import math
 from dataclasses import astuple
@@ -19,10 +19,10 @@ from saros_hf.cases.files import find_cases
 from saros_hf.nifti import read_mask
 from saros_hf.volume import annotated_slices
 from training.functional import average_surface_distance_per_class, surface_dice_per_class
-from training.surfaces.distances import nearest_mm, out_of_reach
+from training.surfaces.distances import beyond_tolerance, nearest_mm
 from training.surfaces.label_surfaces import label_surfaces
 from training.surfaces.neighbour_codes import code_sizes, code_weights
-from training.surfaces.protocol_names import SurfaceProtocol
+from training.surfaces.protocols import SurfaceProtocol
 from training.surfaces.tolerance import Tolerance
 
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")
@@ -34,14 +34,13 @@ Spacing = tuple[float, ...]
 def deepmind_pooled(pairs: list[tuple[Array, Array]], spacing: Spacing, tolerance: float) -> float:
     within = whole = 0.0
     for pred, target in pairs:
-        # Its distance to an empty mask needs np.Inf, so lonely masks meet themselves for length.
-        lonely = not (pred.any() and target.any())
-        mask = pred | target
-        found = surface_distance.compute_surface_distances(
-            mask if lonely else target, mask if lonely else pred, spacing
-        )
+        # Its distance to an empty mask needs np.Inf, so such masks are measured against themselves.
+        unmatched = not (pred.any() and target.any())
+        if unmatched:
+            pred = target = pred | target
+        found = surface_distance.compute_surface_distances(target, pred, spacing)
         lengths = found["surfel_areas_gt"], found["surfel_areas_pred"]
-        if lonely:
+        if unmatched:
             whole += lengths[0].sum()
             continue
         distances = found["distances_gt_to_pred"], found["distances_pred_to_gt"]
@@ -54,7 +53,7 @@ def deepmind_pooled(pairs: list[tuple[Array, Array]], spacing: Spacing, toleranc
 def deepmind(
     pred: Array, target: Array, label: int, spacing: Spacing, tolerance: float, protocol: str
 ) -> float:
-    """What DeepMind's functions and, for ``published``, the authors' lines make of one class."""
+    """Return the NSD of one class by DeepMind's functions, as the authors call them for ``published``."""
     slices = annotated_slices(target)
     if protocol == "slice":
         pairs = [(pred[..., k] == label, target[..., k] == label) for k in slices]
@@ -94,7 +93,7 @@ def assert_equals_deepmind(
 
 @st.composite
 def label_maps(draw: st.DrawFn) -> tuple[Array, Array]:
-    """Speckle or blocks, touching every border, the prediction often the truth but for a bit."""
+    """Draw noise or blocks up to every border; the prediction is often the shifted truth."""
     shape = tuple(draw(st.tuples(*[st.integers(1, 5)] * 3)))
     block = draw(st.sampled_from([(1, 1, 1), (3, 2, 1), (4, 4, 2)]))
     maps = st_numpy.arrays(np.uint8, shape, elements=st.integers(0, 3), fill=st.just(0))
@@ -108,7 +107,11 @@ def label_maps(draw: st.DrawFn) -> tuple[Array, Array]:
     return pred, target
 
 
-@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+PROTOCOLS = pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+
+
+@pytest.mark.slow
+@PROTOCOLS
 @given(
     maps=label_maps(),
     spacing=st.sampled_from([(1.0, 1.0, 5.0), (0.75, 1.5, 3.0), (0.7, 0.9, 1.0), (3.0, 0.1, 0.6)]),
@@ -119,18 +122,6 @@ def test_equals_deepmind(
     maps: tuple[Array, Array], spacing: Spacing, tolerance: float, protocol: SurfaceProtocol
 ) -> None:
     assert_equals_deepmind(*maps, spacing, tolerance, protocol)
-
-
-@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
-def test_equals_deepmind_on_shapes_far_from_each_other(protocol: SurfaceProtocol) -> None:
-    """Boxes of the two maps that do not overlap, single voxels, a frame and a full slice."""
-    pred, target = np.zeros((2, 20, 24, 4), np.uint8)
-    target[0, 0, :], pred[19, 23, :] = 1, 1
-    target[1:19, 1:23, 0], target[3:17, 3:21, 0] = 2, 0
-    pred[2:18, 2:22, 0] = 2
-    target[..., 2], pred[:, :12, 2] = 3, 3
-    target[..., 3] = 255
-    assert_equals_deepmind(pred, target, (1.5, 1.0, 5.0), 3.0, protocol)
 
 
 def _hard_cases() -> dict[str, tuple[Array, Array]]:
@@ -167,7 +158,7 @@ def _hard_cases() -> dict[str, tuple[Array, Array]]:
 
 
 @pytest.mark.parametrize("name", _hard_cases())
-@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+@PROTOCOLS
 def test_equals_deepmind_on_hard_cases(name: str, protocol: SurfaceProtocol) -> None:
     """Also with the tolerance exactly on a distance: 4 x 0.75 mm, 3 x 1 mm, a diagonal of 5 mm."""
     pred, target = _hard_cases()[name]
@@ -180,8 +171,17 @@ def test_equals_deepmind_on_hard_cases(name: str, protocol: SurfaceProtocol) -> 
         assert_equals_deepmind(pred, target, spacing, tolerance, protocol)
 
 
-@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
-def test_equals_deepmind_on_smooth_shapes(protocol: SurfaceProtocol) -> None:
+@PROTOCOLS
+def test_equals_deepmind_on_large_shapes(protocol: SurfaceProtocol) -> None:
+    # Boxes of the two maps that do not overlap, single voxels, a frame and a full slice.
+    pred, target = np.zeros((2, 20, 24, 4), np.uint8)
+    target[0, 0, :], pred[19, 23, :] = 1, 1
+    target[1:19, 1:23, 0], target[3:17, 3:21, 0] = 2, 0
+    pred[2:18, 2:22, 0] = 2
+    target[..., 2], pred[:, :12, 2] = 3, 3
+    target[..., 3] = 255
+    assert_equals_deepmind(pred, target, (1.5, 1.0, 5.0), 3.0, protocol)
+    # Smooth shapes.
     i, j, k = np.ogrid[:40, :40, :9]
     truth = ((i - 20) ** 2 + (j - 19) ** 2 < (9 + k) ** 2).astype(np.uint8)
     truth += ((i - 18) ** 2 + (j - 19) ** 2 < 40 + k).astype(np.uint8)
@@ -190,9 +190,10 @@ def test_equals_deepmind_on_smooth_shapes(protocol: SurfaceProtocol) -> None:
     assert_equals_deepmind(pred, truth, (0.8, 0.8, 5.0), 3.0, protocol)
 
 
-@pytest.mark.parametrize("protocol", ["slice", "volume", "published"])
+@pytest.mark.slow
+@PROTOCOLS
 def test_equals_deepmind_on_whole_cases(phantoms: Path, protocol: SurfaceProtocol) -> None:
-    """Whole phantom cases with a prediction that is off by some voxels and has holes."""
+    """Phantom cases with a shifted prediction that has holes."""
     checked = 0
     for files in find_cases(phantoms)[:3]:
         truth = read_mask(files.mask("body-regions"), "body-regions")
@@ -211,27 +212,25 @@ def test_equals_deepmind_on_whole_cases(phantoms: Path, protocol: SurfaceProtoco
 
 @given(maps=label_maps(), tolerance=st.sampled_from([0.5, 3.0]))
 @settings(max_examples=60, deadline=None)
-def test_the_search_tree_finds_what_the_steps_find(
-    maps: tuple[Array, Array], tolerance: float
-) -> None:
-    ruler = Tolerance((0.7, 0.9, 1.3), tolerance)
+def test_kd_tree_finds_what_the_offsets_find(maps: tuple[Array, Array], tolerance: float) -> None:
+    spacing = (0.7, 0.9, 1.3)
     ours, theirs = (
         label_surfaces(
             np.where(one == 255, 0, one).astype(np.uint8),
-            ruler,
+            Tolerance(spacing, tolerance),
             num_classes=4,
             skip_background=False,
         )
         for one in maps
     )
-    missed = out_of_reach(ours, theirs)
     elements = ours.elements()
-    expected = elements.take(
-        np.flatnonzero(nearest_mm(elements, theirs.elements(), ruler) > tolerance)
+    distances = nearest_mm(elements, theirs.elements(), spacing)
+    expected = elements.take(np.flatnonzero(distances > tolerance))
+    found, wanted = (
+        set(zip(*astuple(one)[1:], strict=True))
+        for one in (beyond_tolerance(ours, theirs), expected)
     )
-    assert set(zip(*astuple(missed)[1:], strict=True)) == set(
-        zip(*astuple(expected)[1:], strict=True)
-    )
+    assert found == wanted
 
 
 @given(maps=label_maps())
@@ -257,8 +256,8 @@ def test_average_distance_equals_deepminds(maps: tuple[Array, Array]) -> None:
 @pytest.mark.parametrize(
     "spacing", [(1.0, 1.0, 1.0), (0.7, 0.9, 5.0), (3.0, 0.1, 0.6), (5.0, 0.8, 0.8)]
 )
-def test_every_code_has_the_size_that_deepmind_gives_it(spacing: Spacing) -> None:
-    """All 16 contours and all 256 surfaces, of tables derived without theirs."""
+def test_code_sizes_equal_deepminds_tables(spacing: Spacing) -> None:
+    """All 16 contour lengths and all 256 surface areas."""
     lengths = lookup_tables.create_table_neighbour_code_to_contour_length(spacing[:2])
     areas = lookup_tables.create_table_neighbour_code_to_surface_area(spacing)
     np.testing.assert_allclose(code_sizes(spacing[:2]), lengths, rtol=0, atol=1e-12)
@@ -266,33 +265,27 @@ def test_every_code_has_the_size_that_deepmind_gives_it(spacing: Spacing) -> Non
 
 
 @pytest.mark.parametrize("axes", [2, 3])
-def test_codes_are_numbered_as_deepminds(axes: int) -> None:
+def test_code_weights_equal_deepminds(axes: int) -> None:
     kernel = getattr(lookup_tables, f"ENCODE_NEIGHBOURHOOD_{axes}D_KERNEL")
     assert list(code_weights(axes)) == kernel.ravel().tolist()
 
 
-def sizes(mask: Array, spacing: Spacing) -> float:
-    ruler = Tolerance(spacing, 0.0)
-    found = label_surfaces(mask.astype(np.uint8), ruler, num_classes=2, skip_background=True)
+def size(mask: Array, spacing: Spacing) -> float:
+    tolerance = Tolerance(spacing, 0.0)
+    found = label_surfaces(mask.astype(np.uint8), tolerance, num_classes=2, skip_background=True)
     assert found.counts.tolist() == found.elements().count(2).tolist()
     return float(found.sizes()[1])
 
 
-def test_cube_of_one_voxel_by_hand() -> None:
-    """Eight corners, each cut off by a triangle with a normal of 1/8 along each axis."""
+def test_sizes_of_a_few_voxels_by_hand() -> None:
     voxel = np.ones((1, 1, 1))
-    assert sizes(voxel, (1.0, 1.0, 1.0)) == pytest.approx(8 * math.sqrt(3) / 8)
-
-
-def test_contour_of_one_pixel_by_hand() -> None:
-    """Four corners, each cut off half-way along both sides."""
-    assert sizes(np.ones((1, 1, 1)), (3.0, 4.0)) == pytest.approx(4 * 2.5)
-    # Two diagonal neighbours share a corner, where two such cuts lie.
-    assert sizes(np.eye(2)[None], (3.0, 4.0)) == pytest.approx(8 * 2.5)
-    # A row of two: between the end cuts, a whole step on each side.
-    assert sizes(np.ones((1, 2, 1)), (3.0, 4.0)) == pytest.approx(4 * 2.5 + 2 * 3.0)
-
-
-def test_slices_have_contours_of_their_own() -> None:
-    both = np.ones((2, 1, 1))
-    assert sizes(both, (3.0, 4.0)) == pytest.approx(2 * 4 * 2.5)
+    # Eight corners, each cut off by a triangle with a normal of 1/8 along each axis.
+    assert size(voxel, (1.0, 1.0, 1.0)) == pytest.approx(8 * math.sqrt(3) / 8)
+    # Four corners, each cut off half-way along both sides.
+    assert size(voxel, (3.0, 4.0)) == pytest.approx(4 * 2.5)
+    # Two diagonal neighbours share a corner with two such cuts.
+    assert size(np.eye(2)[None], (3.0, 4.0)) == pytest.approx(8 * 2.5)
+    # A row of two: one step on each side between the cuts at the ends.
+    assert size(np.ones((1, 2, 1)), (3.0, 4.0)) == pytest.approx(4 * 2.5 + 2 * 3.0)
+    # Each slice has its own contour.
+    assert size(np.ones((2, 1, 1)), (3.0, 4.0)) == pytest.approx(2 * 4 * 2.5)

@@ -1,4 +1,4 @@
-"""How sure a mean over cases is: bootstrap intervals."""
+"""Bootstrap confidence intervals of means over cases."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,7 @@ RESAMPLES = 2000
 class Interval:
     """A mean over cases and its 95% interval.
 
-    The mean is NaN without a value, the interval with fewer than two, which tell nothing about how
-    cases differ.
+    The mean is NaN if no case has a value; the interval is NaN if fewer than two have one.
     """
 
     mean: float
@@ -22,14 +21,14 @@ class Interval:
 
 
 def bootstrap(values: NDArray[np.float64], *, seed: int = 0) -> tuple[list[Interval], Interval]:
-    """Return the interval of each label's mean, and that of the mean over labels.
+    """Return the interval of each label's mean, and of the mean over labels.
 
     Cases are drawn with replacement, all labels of a case together; the percentile method of
     Efron and Tibshirani, "An Introduction to the Bootstrap", chapter 13.
 
     Args:
-        values: (cases, labels), NaN where a case has no value.
-        seed: Of the draws.
+        values: Shape (cases, labels), NaN where a case has no value.
+        seed: Seed for all random draws.
     """
     cases = len(values)
     rng = np.random.default_rng(seed)
@@ -39,14 +38,15 @@ def bootstrap(values: NDArray[np.float64], *, seed: int = 0) -> tuple[list[Inter
     sums, counts = weights @ np.nan_to_num(values), weights @ valued
     with np.errstate(invalid="ignore"):
         means = sums / counts
-        # A resample may leave out every case of a rare label.
+        # A resample may contain no case of a rare label.
         macro = np.nansum(means, axis=1) / (~np.isnan(means)).sum(axis=1)
-    cases_of = valued.sum(axis=0).tolist()
-    labels = [_interval(column, n) for column, n in zip(means.T, cases_of, strict=True)]
+    valued_cases = valued.sum(axis=0).tolist()
+    labels = [_interval(column, n) for column, n in zip(means.T, valued_cases, strict=True)]
     return labels, _interval(macro, int(valued.any(axis=1).sum()))
 
 
 def _interval(means: NDArray[np.float64], cases: int) -> Interval:
+    """Return the interval from the sample's mean, first, and the means of its resamples."""
     resampled = means[1:][~np.isnan(means[1:])]
     if cases < 2:
         return Interval(float(means[0]), np.nan, np.nan)

@@ -1,9 +1,8 @@
-"""The one case that stands for an evaluation where a single picture is shown."""
+"""The case with median Dice, whose picture illustrates an evaluation on the model card."""
 
-import base64
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from saros_hf.publish.rights import objections, public_licenses
 PICTURE, ABOUT = "example.png", "example.json"
 
 SHOWN = LICENSES["cc-by"]
-"""Licences of CTs that may be seen wherever the picture goes."""
+"""Licences of CTs that may be shown in public."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +24,11 @@ class Example:
     """A picture of CT, truth and prediction.
 
     Attributes:
-        case_id: Of the case.
-        collection: That its CT is from.
-        license: Of the CT.
-        dice: Mean over the labels in its truth.
-        png: The picture.
+        case_id: Case id.
+        collection: Collection of the CT.
+        license: Licence of the CT.
+        dice: Mean Dice over the labels in the truth.
+        png: PNG file as bytes.
     """
 
     case_id: str
@@ -38,25 +37,17 @@ class Example:
     dice: float
     png: bytes
 
-    @classmethod
-    def of(cls, case: Case, dice: float, png_base64: str) -> "Example":
-        """Return the example of a case from its picture as pages embed it."""
-        png = base64.b64decode(png_base64)
-        return cls(case.case_id, case.collection, case.license, dice, png)
-
 
 def median_case(
-    means: Mapping[str, tuple[float, float]], cases: Mapping[str, Case], showable: Sequence[str]
+    means: Mapping[str, tuple[float, float]], cases: Mapping[str, Case], showable: Iterable[str]
 ) -> str | None:
-    """Return the id of the case in the middle by Dice, neither the best nor the worst.
+    """Return the id of the case with the median Dice, ``None`` if no case may be shown.
 
     Args:
         means: Dice and NSD by case id.
-        cases: By case id; those that table and archive together do not clear are passed over.
-        showable: Ids of cases with a CT and a prediction.
-
-    Returns:
-        ``None`` if no case may be shown.
+        cases: Cases by id. Only those whose licence is CC BY both in the table and in the archive
+            may be shown.
+        showable: Ids of the cases that have a CT and a prediction.
     """
     rows, public = tuple(cases.values()), {}
     with suppress(UsageError):  # without the IDC index only phantoms are shown
@@ -72,7 +63,7 @@ def median_case(
 
 
 def write_example(folder: Path, example: Example | None) -> None:
-    """Write picture and particulars, or take away those of before."""
+    """Write the picture and its description, or delete old ones if there is no example."""
     if example is None:
         for name in (PICTURE, ABOUT):
             (folder / name).unlink(missing_ok=True)
@@ -85,7 +76,7 @@ def write_example(folder: Path, example: Example | None) -> None:
 
 
 def read_example(folder: Path) -> Example | None:
-    """Return what :func:`write_example` wrote, ``None`` if there is none that may be shown."""
+    """Return the example that :func:`write_example` wrote, ``None`` if none may be shown."""
     if not (folder / PICTURE).is_file() or not (folder / ABOUT).is_file():
         return None
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))

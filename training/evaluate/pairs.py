@@ -1,4 +1,4 @@
-"""Which label map is scored against which prediction, and both of a case on one grid."""
+"""Which prediction belongs to which case, and both label maps of a case on one grid."""
 
 import re
 from collections.abc import Iterator
@@ -16,23 +16,26 @@ from saros_hf.labels import TASKS, Task
 from saros_hf.nifti import read_grid, read_labels, read_mask
 from saros_hf.volume import Volume
 
-from ..surfaces.protocol_names import SurfaceProtocol
+from ..surfaces.protocols import SurfaceProtocol
+
+_CASE_ID = re.compile(r"case_\d{3,}")
+_SUFFIXES = (".nii.gz", ".nii")
+_RESERVED_STEMS = {*TASKS, IMAGE_NAME.split(".")[0]}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is scored against what.
+    """Options of an evaluation.
 
     Attributes:
         truth: Folder of ``case_XXX`` folders with the Segmentation Info CSV.
-        predictions: Folder of label maps, see :func:`training.evaluate.pairs.find_predictions`.
-        task: Which label maps.
+        predictions: Folder of predicted label maps, see :func:`find_predictions`.
+        task: Label maps to score.
         split: ``train``, ``validation``, ``test`` or ``all``.
-        fold: Number 1..5 of the validation fold.
-        protocols: Surface protocols of the NSD: the honest one, and the one to compare with the
-            paper; ``volume`` takes as long again as both.
-        allow_missing: Score a case without prediction as if nothing had been found in it.
-        partial: Leave out cases of the split without body regions, as of a partial download.
+        fold: Number of the validation fold, 1 to 5.
+        protocols: Surface protocols of the NSD. ``volume`` takes as long as the other two.
+        allow_missing: Score a missing prediction as an empty one.
+        partial: Leave out cases without ``body-regions.nii.gz``, as in a partial download.
     """
 
     truth: Path
@@ -47,24 +50,25 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Pair:
-    """A case and its prediction, ``None`` if there is none."""
+    """A case and the path of its prediction, ``None`` if there is none."""
 
     files: CaseFiles
     prediction: Path | None
 
     @property
     def case_id(self) -> str:
-        """Name of the case."""
+        """Case id."""
         return self.files.case.case_id
 
     def read(self, task: Task) -> tuple[Volume, Volume]:
-        """Return prediction and truth, an empty prediction if there is none.
+        """Return prediction and truth, with an empty prediction if there is none.
 
-        Beside a CT the truth lies where the CT says, as when it is loaded: a published label map
-        has an affine of the wrong sign. A prediction stored with that same affine lies there, too.
+        If the CT is present, the truth takes the CT's affine, as in ``load_dataset``: one
+        published label map has an affine with the wrong sign. A prediction that was stored with
+        that affine is moved as well.
 
         Raises:
-            SarosError: A file is missing or damaged, or the CT is of another grid than the truth.
+            SarosError: A file is missing or damaged, or CT and truth are on different grids.
         """
         path = self.files.mask(task)
         stored = truth = read_mask(path, task)
@@ -86,8 +90,8 @@ def pairs(evaluation: Evaluation) -> list[Pair]:
     """Return the cases to score, each with its prediction.
 
     Raises:
-        MissingFileError: A truth or a prediction is missing that must not.
-        UsageError: There is no such split, or two predictions are of one case.
+        MissingFileError: A required label map or prediction is missing.
+        UsageError: The split does not exist, or a case has two predictions.
     """
     found = find_predictions(evaluation.predictions, evaluation.task)
     _refuse_missing_truth(evaluation)
@@ -96,8 +100,8 @@ def pairs(evaluation: Evaluation) -> list[Pair]:
     if missing and not evaluation.allow_missing:
         raise MissingFileError(
             evaluation.predictions,
-            f"no prediction of {len(missing)} of {len(cases)} cases: {few(missing)}",
-            f"one of every case in the {evaluation.split} split",
+            f"no prediction of {len(missing)} of {len(cases)} cases: {abbreviated(missing)}",
+            f"one for every case of the {evaluation.split} split",
             "Predict them, or count them as empty predictions with --allow-missing.",
         )
     return [Pair(files, found.get(files.case.case_id)) for files in cases]
@@ -109,13 +113,13 @@ def without_truth(evaluation: Evaluation) -> list[str]:
     return [files.case.case_id for files in missing]
 
 
-def few(names: list[str]) -> str:
-    """Return the first of some names, for a message."""
+def abbreviated(names: list[str]) -> str:
+    """Return the first five names as text."""
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _split(evaluation: Evaluation) -> list[CaseFiles]:
-    """Return the cases that the table has in the split, whether their files are there or not."""
+    """Return the cases of the split according to the table, with or without files."""
     if evaluation.split not in (*SPLITS, "all"):
         raise UsageError("--split", evaluation.split, f"one of {', '.join(SPLITS)}, all")
     return [
@@ -126,57 +130,42 @@ def _split(evaluation: Evaluation) -> list[CaseFiles]:
 
 
 def _refuse_missing_truth(evaluation: Evaluation) -> None:
-    cases, missing = _split(evaluation), without_truth(evaluation)
-    if len(missing) == len(cases):
-        raise MissingFileError(
-            evaluation.truth,
-            f"no case with {evaluation.task}.nii.gz in the {evaluation.split} split",
-            "at least one",
-            "Choose another --split, or all.",
-        )
+    total, missing = len(_split(evaluation)), without_truth(evaluation)
+    name, split = f"{evaluation.task}.nii.gz", evaluation.split
+    if len(missing) == total:
+        found = f"no case with {name} in the {split} split"
+        raise MissingFileError(evaluation.truth, found, "at least one", "Choose another --split.")
     # Some cases of SAROS have no body parts.
     if missing and evaluation.task == "body-regions" and not evaluation.partial:
         raise MissingFileError(
             evaluation.truth,
-            f"no body-regions.nii.gz of {len(missing)} of {len(cases)} cases: {few(missing)}",
-            f"one of every case in the {evaluation.split} split",
+            f"no {name} of {len(missing)} of {total} cases: {abbreviated(missing)}",
+            f"one for every case of the {split} split",
             "Fetch them with saros download, or score the other cases with --partial.",
         )
 
 
-_CASE_ID = re.compile(r"case_\d{3,}")
-_SUFFIXES = (".nii.gz", ".nii")
-_TAKEN_NAMES = {*TASKS, IMAGE_NAME.split(".")[0]}
-"""Of files in a case's folder that say themselves what they hold."""
-
-
 def find_predictions(folder: Path, task: Task) -> dict[str, Path]:
-    """Return the label map of each case in a folder, by case id.
+    """Return the predicted label map of each case in a folder, by case id.
 
-    Files ``case_XXX.nii.gz``, as nnU-Net and ``saros predict`` write them, or folders ``case_XXX``
-    that hold ``body-regions.nii.gz`` (or the other task's name), or one NIfTI file alone that is
-    neither named after the other task nor ``image.nii.gz``.
+    Predictions are files ``case_XXX.nii.gz``, as written by nnU-Net and ``saros predict``, or
+    folders ``case_XXX``. Such a folder holds ``body-regions.nii.gz`` (or ``body-parts.nii.gz``,
+    depending on the task), or a single NIfTI file of any name except ``image.nii.gz`` and that of
+    the other task.
 
     Raises:
         MissingFileError: There is no prediction.
-        UsageError: Two files are of one case.
+        UsageError: A case has two predictions.
     """
     found: dict[str, Path] = {}
     for case_id, path in _candidates(folder, task):
         if case_id in found:
-            raise UsageError(
-                path,
-                f"a second prediction of {case_id} beside {found[case_id].name}",
-                "one",
-                "Move one of them away.",
-            )
+            second = f"a second prediction of {case_id} besides {found[case_id].name}"
+            raise UsageError(path, second, "one")
         found[case_id] = path
     if not found:
         raise MissingFileError(
-            folder,
-            "no prediction",
-            f"case_XXX.nii.gz, or case_XXX/{task}.nii.gz",
-            "Give the folder that the predictions were written to.",
+            folder, "no prediction", f"case_XXX.nii.gz or case_XXX/{task}.nii.gz"
         )
     return found
 
@@ -187,13 +176,17 @@ def _candidates(folder: Path, task: Task) -> Iterator[tuple[str, Path]]:
         if match is None:
             continue
         if path.is_dir():
-            yield from ((match[0], one) for one in _within(path, task))
+            yield from ((match[0], file) for file in _label_maps(path, task))
         elif path.name.endswith(_SUFFIXES):
             yield match[0], path
 
 
-def _within(folder: Path, task: Task) -> list[Path]:
-    files = [path for path in sorted(folder.iterdir()) if path.name.endswith(_SUFFIXES)]
-    stems = {path: path.name.split(".")[0] for path in files}
-    named = [path for path in files if stems[path] == task]
-    return named or [path for path in files if stems[path] not in _TAKEN_NAMES]
+def _label_maps(folder: Path, task: Task) -> list[Path]:
+    """Return the files of a case's folder that can be predictions of the task."""
+    stems = {
+        path: path.name.split(".")[0]
+        for path in sorted(folder.iterdir())
+        if path.name.endswith(_SUFFIXES)
+    }
+    named = [path for path, stem in stems.items() if stem == task]
+    return named or [path for path, stem in stems.items() if stem not in _RESERVED_STEMS]

@@ -1,4 +1,4 @@
-"""The scores the paper reports for its nnU-Net models, to show beside one's own."""
+"""Scores of the paper's nnU-Net models, for comparison."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from saros_hf.labels import Task
 
 @dataclass(frozen=True)
 class PaperScore:
-    """One row of the paper's Table 4: means over test CTs whose truth or prediction has the label.
+    """One row of the paper's Table 4: means over the test CTs with the label in truth or prediction.
 
     Attributes:
         label: Name as in :func:`saros_hf.labels.label_names`.
         dice: Dice score.
-        nsd: Surface Dice at 3 mm, comparable with the protocol ``published`` only.
+        nsd: NSD at 3 mm, comparable only with the protocol ``published``.
     """
 
     label: str
@@ -45,7 +45,7 @@ TABLE_4: dict[Task, tuple[PaperScore, ...]] = {
         PaperScore("arm_left", 0.856, 0.889),
     ),
 }
-"""Per-label means of Koitka et al., Scientific Data 2024, Table 4, in order of label ids."""
+"""Means of each label from Koitka et al., Scientific Data 2024, Table 4, in order of label ids."""
 
 TABLE_4_AVERAGE: dict[Task, PaperScore] = {
     "body-regions": PaperScore("average", 0.881, 0.918),

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: scores, training curves, pictures of cases."""
+"""The HTML report of an evaluation: scores, box plots, training curves and pictures of cases."""
 
 import base64
 import csv
@@ -12,19 +12,17 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from saros_hf.files import write_atomically
-from saros_hf.labels import Task
+from saros_hf.labels import Task, colours, display_name, labels
 from saros_hf.volume import Volume, annotated_slices
 
 from ..pictures import Plane, middle_coronal, overlay_png, to_png
-from .box_plots import score_boxes_png
-from .score_table import text_rows
-from .scores import Score, case_mean
-from .summary import GroupMean, worst_cases
+from .score_case import MetricName, Score, ScoreProtocol, case_mean
+from .summary import GroupMean, text_rows, worst_cases
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What the logger wrote about one epoch; NaN for what it did not."""
+    """Training loss and validation Dice of one epoch, NaN where they were not logged."""
 
     number: int
     train_loss: float
@@ -33,28 +31,29 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG, base64-encoded, with its caption."""
+    """A PNG file as bytes, with its caption."""
 
-    png: str
+    png: bytes
     caption: str
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the page shows.
+    """Contents of the report.
 
     Attributes:
         title: Heading of the page.
-        task: Which label map was predicted.
-        scores: Of every case.
-        pictures: Of some cases.
-        settings: How it was made, by name.
-        synthetic: Say in large letters that no patient is involved, and leave the paper out.
-        epochs: Course of the training, if there was one.
-        groups: Means of groups of cases, by what they are grouped by.
-        missing: Cases that were scored as empty for want of a prediction.
-        without_truth: Cases that were not scored for want of a label map.
-        not_shown: Why there is no picture of some cases.
+        task: Label maps that were predicted.
+        scores: Scores of all cases.
+        pictures: Pictures of some cases.
+        settings: Options to list, by name.
+        synthetic: Whether the cases are phantoms. The page then says so and omits the paper.
+        epochs: Training curves, if the report includes a training.
+        groups: Means of groups of cases, by the name of the grouping.
+        missing: Ids of the cases whose missing prediction was scored as empty.
+        without_truth: Ids of the cases that were not scored because they have no label map.
+        failed: Errors of the cases that could not be scored.
+        not_shown: Errors of the pictures that could not be drawn.
     """
 
     title: str
@@ -67,40 +66,44 @@ class Report:
     groups: Mapping[str, Sequence[GroupMean]] = field(default_factory=dict)
     missing: Sequence[str] = ()
     without_truth: Sequence[str] = ()
+    failed: Sequence[str] = ()
     not_shown: Sequence[str] = ()
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Write the page; it needs no other file and no network to be read."""
+    """Write the report as one HTML file that needs no other file and no network."""
     page = Environment(
         loader=PackageLoader("training"), autoescape=True, trim_blocks=True
     ).get_template("report.html")
+    boxes = [_box_plots(report, "dice", "annotated", "Dice")]
+    boxes += [_box_plots(report, "nsd", "slice", "NSD at 3 mm, slice")]
     text = page.render(
         report=report,
         figures=_key_figures(report.scores),
         rows=text_rows(report.scores, report.task),
-        boxes=_boxes(report),
-        curves=_base64(_curves_png(report.epochs)) if report.epochs else "",
+        boxes=boxes,
+        curves=_curves_png(report.epochs) if report.epochs else b"",
         worst=worst_cases(report.scores),
         number=_number,
+        base64=lambda png: base64.b64encode(png).decode("ascii"),
     )
     with write_atomically(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 
 def case_picture(
-    case_id: str, image: Volume, truth: Volume, prediction: Volume, *, task: Task
+    caption: str, image: Volume, truth: Volume, prediction: Volume, *, task: Task
 ) -> Picture:
-    """Return CT, truth and prediction of three annotated slices and of a coronal cut."""
+    """Return CT, truth and prediction of three annotated slices and of a coronal slice."""
     annotated = annotated_slices(truth.to_ras().array)
     chosen = annotated[np.rint(np.array([0.15, 0.5, 0.85]) * (len(annotated) - 1)).astype(int)]
     planes = [*(Plane(2, int(k)) for k in chosen[::-1]), middle_coronal(image)]
-    png = overlay_png(image, {"truth": truth, "prediction": prediction}, planes, task=task)
-    return Picture(_base64(png), case_id)
+    maps = {"truth": truth, "prediction": prediction}
+    return Picture(overlay_png(image, maps, planes, task=task), caption)
 
 
 def read_epochs(path: Path) -> list[Epoch]:
-    """Return the epochs of a CSVLogger's ``metrics.csv``."""
+    """Return the epochs in the ``metrics.csv`` of a CSVLogger."""
     epochs: dict[int, dict[str, float]] = {}
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
@@ -112,14 +115,35 @@ def read_epochs(path: Path) -> list[Epoch]:
     ]
 
 
-def _boxes(report: Report) -> list[Picture]:
-    """Return the box plots of Dice and of NSD on slices."""
-    dice = score_boxes_png(report.scores, report.task, "dice", "annotated", title="Dice")
-    nsd = score_boxes_png(report.scores, report.task, "nsd", "slice", title="NSD at 3 mm, slice")
-    return [
-        Picture(_base64(dice), "Dice of every label over the cases"),
-        Picture(_base64(nsd), "NSD of every label over the cases"),
+def _box_plots(report: Report, metric: MetricName, protocol: ScoreProtocol, title: str) -> Picture:
+    """Return a box per label and a dot per case, narrow enough for a phone."""
+    shown = labels(report.task)[1:]
+    chosen = [s for s in report.scores if (s.metric, s.protocol) == (metric, protocol)]
+    values = [
+        [s.value for s in chosen if s.label == label.name.lower() and not math.isnan(s.value)]
+        for label in shown
     ]
+    figure = Figure(figsize=(5, 0.34 * len(shown) + 1), layout="constrained")
+    axis = figure.subplots()
+    places = list(range(len(shown)))
+    boxes = axis.boxplot(
+        values,
+        positions=places,
+        orientation="horizontal",
+        showfliers=False,
+        widths=0.6,
+        patch_artist=True,
+        medianprops={"color": "black"},
+    )
+    for label, box in zip(shown, boxes["boxes"], strict=True):
+        box.set_facecolor(colours(report.task)[label])
+        box.set_alpha(0.6)
+    for place, cases in zip(places, values, strict=True):
+        axis.plot(cases, [place] * len(cases), ".", ms=3, color="black", alpha=0.5)
+    axis.set(title=title, xlim=(-0.02, 1.02), ylim=(len(shown) - 0.5, -0.5))
+    axis.set_yticks(places, [display_name(label) for label in shown])
+    axis.grid(axis="x", alpha=0.3)
+    return Picture(to_png(figure, dpi=110), f"{title}: every label over the cases")
 
 
 def _key_figures(scores: Sequence[Score]) -> list[tuple[str, str]]:
@@ -146,7 +170,3 @@ def _curves_png(epochs: Sequence[Epoch]) -> bytes:
 
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def _base64(png: bytes) -> str:
-    return base64.b64encode(png).decode("ascii")

@@ -1,8 +1,8 @@
-"""What an evaluation leaves behind: metrics.csv, summary.json, report.html and an example."""
+"""Files of an evaluation: metrics.csv, summary.json, report.html and an example picture."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from saros_hf.progress import OnProgress
 
 from .example_case import Example, median_case, read_example, write_example
 from .pairs import Evaluation, Pair, without_truth
-from .report import Picture, Report, case_picture, write_report
-from .scores import Score, read_metrics, write_metrics
+from .report import Epoch, Picture, Report, case_picture, write_report
+from .score_case import Score, read_metrics, write_metrics
 from .summary import as_json, dice_and_nsd, group_means, worst_cases
 
 MOST_PICTURES = 10
@@ -25,15 +25,15 @@ METRICS, SUMMARY = "metrics.csv", "summary.json"
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What a model scored.
+    """Scores of a model on a split.
 
     Attributes:
         task: Label maps that were scored.
         split: ``train``, ``validation``, ``test`` or ``all``.
         fold: Number of the validation fold.
         synthetic: Whether the cases are phantoms.
-        scores: Of every case.
-        example: A case to show, ``None`` if none may be.
+        scores: Scores of all cases.
+        example: A case to show in public, ``None`` if none may be shown.
     """
 
     task: Task
@@ -44,32 +44,43 @@ class EvaluationResult:
     example: Example | None
 
 
+@dataclass(frozen=True)
+class TrainingRun:
+    """A training to describe in the report.
+
+    Attributes:
+        epochs: Training curves.
+        settings: Options of the training, by name.
+    """
+
+    epochs: Sequence[Epoch]
+    settings: Mapping[str, object]
+
+
 def read_evaluation(folder: Path) -> EvaluationResult:
-    """Return what :func:`write_evaluation` wrote.
+    """Return the result of an evaluation of all cases.
 
     Raises:
         MissingFileError: There is no evaluation.
-        UnreadableFileError: Its summary is none.
-        TableError: Its table is none.
+        UnreadableFileError: The summary is damaged, or some cases could not be scored.
+        TableError: The table of scores is damaged.
     """
     path = folder / SUMMARY
-    remedy = "Make it with: saros evaluate TRUTH_DIR PREDICTION_DIR --out DIR"
     if not path.is_file():
-        raise MissingFileError(path, "no such file", "an evaluation's summary", remedy)
+        raise MissingFileError(path, "no such file", "a summary written by saros evaluate")
     try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        task, split, fold = told["task"], told["split"], int(told["fold"])
-        synthetic = bool(told["synthetic"])
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        task, split, fold = summary["task"], summary["split"], int(summary["fold"])
+        synthetic, failed = bool(summary["synthetic"]), dict(summary.get("failed", {}))
         example = read_example(folder)
     except (ValueError, KeyError, TypeError) as error:
-        raise UnreadableFileError(
-            path,
-            f"no summary ({type(error).__name__}: {error})",
-            "task, split, fold and synthetic",
-            remedy,
-        ) from error
+        found = f"no summary ({type(error).__name__}: {error})"
+        raise UnreadableFileError(path, found, "task, split, fold and synthetic") from error
     if task not in TASKS:
-        raise UnreadableFileError(path, f"task {task}", " or ".join(TASKS), remedy)
+        raise UnreadableFileError(path, f"task {task}", " or ".join(TASKS))
+    if failed:
+        found = f"case(s) that could not be scored: {', '.join(failed)}"
+        raise UnreadableFileError(path, found, "scores of all cases", "Run saros evaluate again.")
     return EvaluationResult(task, split, fold, synthetic, read_metrics(folder / METRICS), example)
 
 
@@ -79,14 +90,16 @@ def write_evaluated(
     *,
     missing: Sequence[str] = (),
     without_truth: Sequence[str] = (),
+    failures: Mapping[str, SarosError] | None = None,
 ) -> None:
-    """Write what :func:`read_evaluation` reads: table, summary, and the picture of a case.
+    """Write the files that :func:`read_evaluation` reads.
 
     Args:
-        folder: Made if missing; these files are replaced.
-        evaluated: What a model scored.
-        missing: Ids of cases without prediction.
-        without_truth: Ids of cases of the split that are not scored, for want of a label map.
+        folder: Folder for the files, made if missing.
+        evaluated: Scores and example.
+        missing: Ids of cases without a prediction.
+        without_truth: Ids of cases of the split that were not scored, as they have no label map.
+        failures: Errors of the cases that could not be scored, by case id.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_metrics(folder / METRICS, evaluated.scores)
@@ -95,16 +108,12 @@ def write_evaluated(
         "fold": evaluated.fold,
         "synthetic": evaluated.synthetic,
         "not_scored_without_truth": list(without_truth),
+        "failed": {case_id: str(error) for case_id, error in (failures or {}).items()},
         **as_json(evaluated.scores, evaluated.task, missing=missing),
     }
     with write_atomically(folder / SUMMARY) as aside:
         aside.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     write_example(folder, evaluated.example)
-
-
-def is_synthetic(chosen: Sequence[Pair]) -> bool:
-    """Return whether the cases are phantoms, which the paper says nothing about."""
-    return all(pair.files.case.collection == PHANTOM_COLLECTION for pair in chosen)
 
 
 def write_evaluation(
@@ -113,101 +122,94 @@ def write_evaluation(
     chosen: Sequence[Pair],
     scores: Sequence[Score],
     *,
+    failures: Mapping[str, SarosError] | None = None,
+    training: TrainingRun | None = None,
     progress: OnProgress | None = None,
-) -> None:
-    """Write the table, the summary, the report, and a picture of the median case.
+) -> EvaluationResult:
+    """Write table, summary, report and example, and return the result.
 
     Args:
-        folder: Made if missing; these files are replaced.
-        evaluation: What was scored against what.
-        chosen: The cases.
-        scores: Theirs.
-        progress: Called with (pictures done, pictures in all).
+        folder: Folder for the files, made if missing.
+        evaluation: Options of the evaluation.
+        chosen: Cases to score.
+        scores: Scores of these cases.
+        failures: Errors of the cases that could not be scored, by case id.
+        training: Training to describe in the report.
+        progress: Called with (pictures done, all pictures).
     """
+    cases = {pair.case_id: pair.files.case for pair in chosen}
     missing = [pair.case_id for pair in chosen if pair.prediction is None]
-    left_out = without_truth(evaluation)
-    evaluated = EvaluationResult(
+    left_out, failures = without_truth(evaluation), failures or {}
+    result = EvaluationResult(
         task=evaluation.task,
         split=evaluation.split,
         fold=evaluation.fold,
-        synthetic=is_synthetic(chosen),
+        synthetic=all(case.collection == PHANTOM_COLLECTION for case in cases.values()),
         scores=scores,
         example=None,
     )
-    # Before any CT is read: one that is damaged must not cost the scores.
-    write_evaluated(folder, evaluated, missing=missing, without_truth=left_out)
-    drawn = _pictures(evaluation, chosen, scores, progress)
-    example = _example(evaluation, chosen, scores)
-    write_example(folder, example if isinstance(example, Example) else None)
-    failures = [str(one) for one in (*drawn, example) if isinstance(one, SarosError)]
-    cases = {pair.case_id: pair.files.case for pair in chosen}
+    # Before any CT is read: a damaged one must not cost the scores.
+    write_evaluated(folder, result, missing=missing, without_truth=left_out, failures=failures)
+    pictures, example, errors = _draw(evaluation, chosen, scores, progress)
+    write_example(folder, example)
+    settings = asdict(evaluation) | dict(training.settings if training else {})
     report = Report(
         title=f"SAROS {evaluation.task}: {evaluation.predictions.name}",
         task=evaluation.task,
         scores=scores,
-        pictures=[one for one in drawn if isinstance(one, Picture)],
-        not_shown=list(dict.fromkeys(failures)),
-        settings={name: str(value) for name, value in asdict(evaluation).items()},
-        synthetic=evaluated.synthetic,
+        pictures=pictures,
+        settings={name: str(value) for name, value in settings.items()},
+        synthetic=result.synthetic,
+        epochs=training.epochs if training else (),
         groups={
             "collection": group_means(scores, cases, lambda case: case.collection),
             "region": group_means(scores, cases, lambda case: case.anatomic_region),
         },
         missing=missing,
         without_truth=left_out,
+        failed=[str(error) for error in failures.values()],
+        not_shown=errors,
     )
     write_report(folder / "report.html", report)
+    return replace(result, example=example)
 
 
-def _pictures(
+def _draw(
     evaluation: Evaluation,
     chosen: Sequence[Pair],
     scores: Sequence[Score],
     progress: OnProgress | None,
-) -> list[Picture | SarosError]:
-    """Return CT, truth and prediction of the worst cases with both files, or what is wrong."""
-    by_id = {pair.case_id: pair for pair in chosen}
-    worst = [row for row in worst_cases(scores, MOST_PICTURES) if _can_show(by_id[row[0]])]
-    pictures = []
-    for done, (case_id, dice, nsd) in enumerate(worst, start=1):
-        pictures.append(_picture(evaluation, by_id[case_id], f"Dice {dice:.3f}, NSD {nsd:.3f}"))
-        if progress is not None:
-            progress(done, len(worst))
-    return pictures
-
-
-def _example(
-    evaluation: Evaluation, chosen: Sequence[Pair], scores: Sequence[Score]
-) -> Example | SarosError | None:
-    """Return the median case among those that may be shown to anybody, or what is wrong."""
-    by_id = {pair.case_id: pair for pair in chosen}
-    cases = {case_id: pair.files.case for case_id, pair in by_id.items()}
+) -> tuple[list[Picture], Example | None, list[str]]:
+    """Return pictures of the worst cases, the median case, and the errors of failed pictures."""
     means = dice_and_nsd(scores)
-    showable = [case_id for case_id, pair in by_id.items() if _can_show(pair)]
-    middle = median_case(means, cases, showable)
-    if middle is None:
-        return None
-    dice = means[middle][0]
-    picture = _picture(evaluation, by_id[middle], f"Dice {dice:.3f}")
-    if isinstance(picture, SarosError):
-        return picture
-    return Example.of(cases[middle], dice, picture.png)
+    showable = {
+        pair.case_id: pair
+        for pair in chosen
+        if pair.case_id in means and pair.prediction is not None and pair.files.image.is_file()
+    }
+    worst = [row[0] for row in worst_cases(scores, MOST_PICTURES) if row[0] in showable]
+    median = median_case(means, {pair.case_id: pair.files.case for pair in chosen}, showable)
+    wanted = list(dict.fromkeys([*worst, median] if median else worst))
+    drawn: dict[str, Picture] = {}
+    errors = []
+    for done, case_id in enumerate(wanted, start=1):
+        try:
+            drawn[case_id] = _picture(evaluation, showable[case_id], *means[case_id])
+        except SarosError as error:
+            errors.append(str(error))
+        if progress is not None:
+            progress(done, len(wanted))
+    example = None
+    if median in drawn:
+        case = showable[median].files.case
+        png = drawn[median].png
+        example = Example(median, case.collection, case.license, means[median][0], png)
+    return [drawn[case_id] for case_id in worst if case_id in drawn], example, errors
 
 
-def _can_show(pair: Pair) -> bool:
-    return pair.prediction is not None and pair.files.image.is_file()
-
-
-def _picture(evaluation: Evaluation, pair: Pair, told: str) -> Picture | SarosError:
+def _picture(evaluation: Evaluation, pair: Pair, dice: float, nsd: float) -> Picture:
     case, task = pair.files.case, evaluation.task
-    try:
-        prediction, truth = pair.read(task)
-        return case_picture(
-            f"{case.case_id}, {case.collection}, {case.anatomic_region}: {told}",
-            read_image(pair.files.image),
-            truth,
-            prediction,
-            task=task,
-        )
-    except SarosError as error:
-        return error
+    prediction, truth = pair.read(task)
+    caption = f"{case.case_id}, {case.collection}, {case.anatomic_region}"
+    caption += f": Dice {dice:.3f}, NSD {nsd:.3f}"
+    return case_picture(caption, read_image(pair.files.image), truth, prediction, task=task)

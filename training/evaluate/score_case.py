@@ -1,12 +1,17 @@
-"""Scores of a predicted label map against a SAROS label map."""
+"""Scores of one case, their table ``metrics.csv``, and each case's mean over its labels."""
 
+import csv
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, cast, get_args
 
 from torch import Tensor
 
-from saros_hf.errors import GridMismatchError, SarosError
+from saros_hf.errors import GridMismatchError, MissingFileError, SarosError, TableError, UsageError
+from saros_hf.files import write_atomically
 from saros_hf.labels import Task, label_names, num_classes
 from saros_hf.volume import Volume
 
@@ -17,19 +22,39 @@ from ..functional import (
     precision_of,
     surface_dice_per_class,
 )
-from ..surfaces.protocol_names import SurfaceProtocol
-from .scores import MetricName, Score, ScoreProtocol, case_mean, read_metrics, write_metrics
+from ..surfaces.protocols import SurfaceProtocol
 
-__all__ = [
-    "Score",
-    "case_mean",
-    "read_metrics",
-    "score_case",
-    "write_metrics",
+MetricName: TypeAlias = Literal[
+    "dice", "nsd", "precision", "recall", "assd_mm", "truth_ml", "predicted_ml"
 ]
+ScoreProtocol: TypeAlias = Literal["annotated", "slice", "volume", "published"]
 
 TOLERANCE_MM = 3.0
-"""What the paper counts as the same surface (Technical Validation, Table 4)."""
+"""NSD tolerance of the paper (Technical Validation, Table 4)."""
+
+COLUMNS = ("case", "label", "metric", "protocol", "value")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score of one foreground label of one case.
+
+    Attributes:
+        case_id: Case id.
+        label: Name as in :func:`saros_hf.labels.label_names`.
+        metric: ``dice``; ``nsd`` at 3 mm; ``precision``; ``recall``; ``assd_mm``, the average
+            symmetric surface distance; ``truth_ml`` and ``predicted_ml``, the volume of the
+            label's annotated voxels in millilitres, 0 if the map does not contain the label.
+        protocol: Surface protocol for ``nsd`` and ``assd_mm``, otherwise ``annotated``.
+        value: Except for volumes: NaN if neither map contains the label; if only one map does, 0,
+            or infinity for ``assd_mm``.
+    """
+
+    case_id: str
+    label: str
+    metric: MetricName
+    protocol: ScoreProtocol
+    value: float
 
 
 def score_case(
@@ -40,33 +65,27 @@ def score_case(
     *,
     protocols: Sequence[SurfaceProtocol] = ("slice",),
 ) -> list[Score]:
-    """Return every score of one case, metric by metric, labels in order of their ids.
+    """Return all scores of one case, metric by metric, labels in the order of their ids.
 
     Args:
-        case_id: Name of the case, also for errors.
-        pred: Label map that covers the voxels of ``truth``; its axes may run the other way.
-        truth: Label map with 255 wherever nobody annotated.
-        task: Which labels both maps hold.
-        protocols: Surface protocols to compute NSD with; see
+        case_id: Case id, also used in error messages.
+        pred: Label map on the voxel grid of ``truth``, in any axis orientation.
+        truth: Label map, 255 = not annotated.
+        task: Label set of both maps.
+        protocols: Surface protocols of the NSD, see
             :func:`training.functional.surface_dice_per_class`.
 
     Raises:
-        GridMismatchError: The prediction lies on another grid than the truth.
-        UnknownLabelError: An annotated voxel holds no label of ``task``.
-        UsageError: No slice of the truth is annotated.
+        GridMismatchError: The prediction is on a different grid.
+        UnknownLabelError: An annotated voxel holds a value that is not a label of ``task``.
+        UsageError: The truth has no annotated slice.
     """
     pred = _on_grid_of(truth, pred, case_id)
-    with _naming(case_id):
-        counts = confusion_matrix(pred.array, truth.array, num_classes=num_classes(task))
-        found: dict[tuple[MetricName, ScoreProtocol], Tensor] = {
-            ("dice", "annotated"): dice_of(counts),
-            ("precision", "annotated"): precision_of(counts),
-            ("recall", "annotated"): precision_of(counts.T),
-            **_surface_scores(pred, truth, task, protocols),
-        }
-    voxel_ml = math.prod(truth.spacing_mm) / 1000
-    found["truth_ml", "annotated"] = counts.sum(1) * voxel_ml
-    found["predicted_ml", "annotated"] = counts.sum(0) * voxel_ml
+    try:
+        found = _scores(pred, truth, task, protocols)
+    except SarosError as error:
+        where = f"{case_id}, {error.where}"
+        raise type(error)(where, error.found, error.expected, error.remedy) from error
     return [
         Score(case_id, label, metric, protocol, value)
         for (metric, protocol), values in found.items()
@@ -74,49 +93,141 @@ def score_case(
     ]
 
 
-def _surface_scores(
+def _on_grid_of(truth: Volume, pred: Volume, case_id: str) -> Volume:
+    """Return the prediction in the orientation of the truth."""
+    pred = pred.oriented(truth.orientation)
+    if not pred.same_grid(truth):
+        raise GridMismatchError(
+            f"{case_id}, prediction",
+            pred.describe_grid(),
+            f"the grid of the truth, {truth.describe_grid()}",
+            "Resample the prediction to the label map's voxels, nearest neighbour.",
+        )
+    return pred
+
+
+def _scores(
     pred: Volume, truth: Volume, task: Task, protocols: Sequence[SurfaceProtocol]
 ) -> dict[tuple[MetricName, ScoreProtocol], Tensor]:
-    """Return NSD by each protocol, and the average distance on slices."""
-    maps = pred.array, truth.array
-    found: dict[tuple[MetricName, ScoreProtocol], Tensor] = {}
+    """Return every score of each label, background included."""
+    maps, classes, spacing_mm = (pred.array, truth.array), num_classes(task), truth.spacing_mm
+    counts = confusion_matrix(*maps, num_classes=classes)
+    found: dict[tuple[MetricName, ScoreProtocol], Tensor] = {
+        ("dice", "annotated"): dice_of(counts),
+        ("precision", "annotated"): precision_of(counts),
+        ("recall", "annotated"): precision_of(counts.T),
+    }
     for protocol in protocols:
         found["nsd", protocol] = surface_dice_per_class(
             *maps,
-            spacing_mm=truth.spacing_mm,
-            num_classes=num_classes(task),
+            spacing_mm=spacing_mm,
+            num_classes=classes,
             tolerance_mm=TOLERANCE_MM,
             protocol=protocol,
             include_background=False,
         )
     found["assd_mm", "slice"] = average_surface_distance_per_class(
-        *maps,
-        spacing_mm=truth.spacing_mm,
-        num_classes=num_classes(task),
-        include_background=False,
+        *maps, spacing_mm=spacing_mm, num_classes=classes, include_background=False
     )
+    voxel_ml = math.prod(spacing_mm) / 1000
+    found["truth_ml", "annotated"] = counts.sum(1) * voxel_ml
+    found["predicted_ml", "annotated"] = counts.sum(0) * voxel_ml
     return found
 
 
-@contextmanager
-def _naming(case_id: str) -> Iterator[None]:
-    """Put the case's name in front of an error about its label maps."""
+def write_metrics(path: Path, scores: Iterable[Score]) -> None:
+    """Write scores as CSV with the columns case, label, metric, protocol, value.
+
+    NaN is written as an empty field; all other values are read back exactly.
+    """
+    with write_atomically(path) as aside, aside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for score in scores:
+            value = "" if math.isnan(score.value) else repr(float(score.value))
+            writer.writerow((score.case_id, score.label, score.metric, score.protocol, value))
+
+
+def read_metrics(path: Path) -> list[Score]:
+    """Return the scores written by :func:`write_metrics`.
+
+    Raises:
+        MissingFileError: The file does not exist.
+        TableError: The file has other columns, or a row is not a score.
+    """
+    if not path.is_file():
+        raise MissingFileError(path, "no such file", "a table written by saros evaluate")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    if not rows or tuple(rows[0]) != COLUMNS:
+        raise _not_a_score(path, rows[0] if rows else [])
+    return [_score(row, f"{path}, line {line}") for line, row in enumerate(rows[1:], start=2)]
+
+
+def _score(row: list[str], where: str) -> Score:
     try:
-        yield
-    except SarosError as error:
-        raise type(error)(
-            f"{case_id}, {error.where}", error.found, error.expected, error.remedy
-        ) from error
+        case_id, label, metric, protocol, text = row
+        value = float(text) if text else math.nan
+    except ValueError as error:
+        raise _not_a_score(where, row) from error
+    if metric not in get_args(MetricName) or protocol not in get_args(ScoreProtocol):
+        raise _not_a_score(where, row)
+    return Score(case_id, label, cast(MetricName, metric), cast(ScoreProtocol, protocol), value)
 
 
-def _on_grid_of(truth: Volume, pred: Volume, case_id: str) -> Volume:
-    """Return the prediction in the truth's orientation, refusing one on other voxels."""
-    turned = pred.oriented(truth.orientation)
-    if turned.same_grid(truth):
-        return turned
-    raise GridMismatchError(
-        f"{case_id}, prediction",
-        turned.describe_grid(),
-        f"the grid of the truth, {truth.describe_grid()}",
-        "Resample the prediction to the label map's voxels, nearest neighbour.",
-    )
+def _not_a_score(where: str | Path, row: list[str]) -> TableError:
+    remedy = "Use an unedited table of saros evaluate."
+    return TableError(where, repr(",".join(row)), ",".join(COLUMNS), remedy)
+
+
+def case_means(
+    scores: Iterable[Score],
+    metric: Literal["dice", "nsd"],
+    *,
+    protocol: SurfaceProtocol = "slice",
+) -> dict[str, float]:
+    """Return each case's mean over the labels present in its truth, by case id.
+
+    Unlike in a mean per label, predicting a label that is absent from the truth costs nothing
+    here beyond the voxels it takes from the labels that are present.
+
+    Args:
+        scores: Scores including ``truth_ml``, which decides which labels are present.
+        metric: Metric to average.
+        protocol: Surface protocol of the NSD.
+
+    Returns:
+        NaN for a case without any label.
+
+    Raises:
+        UsageError: The metric is missing, or a value has no matching ``truth_ml``.
+    """
+    scores = list(scores)
+    wanted = protocol if metric == "nsd" else "annotated"
+    truth_ml = {(s.case_id, s.label): s.value for s in scores if s.metric == "truth_ml"}
+    chosen = [s for s in scores if s.metric == metric and s.protocol == wanted]
+    if not chosen or any((s.case_id, s.label) not in truth_ml for s in chosen):
+        found = f"{len(chosen)} {metric} ({wanted}) and {len(truth_ml)} truth_ml values"
+        raise UsageError("scores", found, "both for the same cases and labels")
+    cases: dict[str, list[float]] = {}
+    for score in chosen:
+        values = cases.setdefault(score.case_id, [])
+        if truth_ml[score.case_id, score.label] > 0:
+            values.append(score.value)
+    return {case_id: mean(values) for case_id, values in cases.items()}
+
+
+def case_mean(
+    scores: Iterable[Score],
+    metric: Literal["dice", "nsd"],
+    *,
+    protocol: SurfaceProtocol = "slice",
+) -> float:
+    """Return the mean of :func:`case_means` over cases, NaN if no case has a label."""
+    return mean(case_means(scores, metric, protocol=protocol).values())
+
+
+def mean(values: Iterable[float]) -> float:
+    """Return the mean of the values that are not NaN, NaN if there are none."""
+    numbers = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(numbers) if numbers else math.nan

@@ -1,20 +1,23 @@
-"""What the scores of many cases say: means with intervals, beside the paper's, and the worst."""
+"""Means over cases with intervals, next to the paper's, and the tables that show them."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from rich.box import SIMPLE
+from rich.table import Table
 
 from saros_hf.cases.case import Case
-from saros_hf.labels import Task, label_names
+from saros_hf.labels import Task, colours, display_name, label_names, labels
 
 from .bootstrap import Interval, bootstrap
 from .paper_scores import TABLE_4, TABLE_4_AVERAGE
-from .scores import MetricName, Score, ScoreProtocol, case_means, mean
+from .score_case import TOLERANCE_MM, MetricName, Score, ScoreProtocol, case_means, mean
 
-_MEASURED: tuple[tuple[MetricName, ScoreProtocol], ...] = (
+_AVERAGED: tuple[tuple[MetricName, ScoreProtocol], ...] = (
     ("dice", "annotated"),
     ("nsd", "slice"),
     ("nsd", "volume"),
@@ -31,10 +34,10 @@ class LabelMeans:
     Attributes:
         label: Name of the label, ``average`` for the mean over labels.
         cases: Number of these cases.
-        in_truth: Number of them that have it in the truth.
-        means: By metric and protocol.
-        paper_dice: Of the paper's Table 4.
-        paper_nsd: Likewise; to be compared with the protocol ``published`` only.
+        in_truth: Number of cases that have the label in the truth.
+        means: Means by metric and protocol.
+        paper_dice: Dice from the paper's Table 4.
+        paper_nsd: NSD from the paper's Table 4, comparable only with the protocol ``published``.
     """
 
     label: str
@@ -47,7 +50,7 @@ class LabelMeans:
 
 @dataclass(frozen=True)
 class GroupMean:
-    """Mean over the cases of a collection or region of each one's mean over labels in truth."""
+    """Dice and NSD of a group of cases, as means over cases of their means over labels in truth."""
 
     group: str
     cases: int
@@ -55,37 +58,57 @@ class GroupMean:
     nsd: float
 
 
+@dataclass(frozen=True)
+class TextRow:
+    """One row of the table of scores, formatted.
+
+    Attributes:
+        name: Display name of the label, or ``Average``.
+        colour: Colour of the label as ``#rrggbb``.
+        dice: Mean Dice with its 95% interval, which is ``-`` for a single case.
+        nsd: Mean NSD by the protocol ``slice``, likewise.
+        published: Mean NSD by the protocol ``published``, empty if it was not computed.
+        paper_dice: Dice from the paper's Table 4.
+        paper_nsd: NSD from the paper's Table 4, to be compared with ``published``.
+        cases: Number of cases that have the label in truth or prediction.
+        in_truth: Number of cases that have it in the truth; in the others it scores 0.
+    """
+
+    name: str
+    colour: str
+    dice: str
+    nsd: str
+    published: str
+    paper_dice: str
+    paper_nsd: str
+    cases: int
+    in_truth: int
+
+
 def label_means(scores: Sequence[Score], task: Task) -> list[LabelMeans]:
-    """Return the means of every label, and last their average."""
+    """Return the means of every label, and their average as the last element."""
     names = label_names(task)[1:]
     case_ids = list(dict.fromkeys(score.case_id for score in scores))
-    found = {(s.case_id, s.label, s.metric, s.protocol): s.value for s in scores}
-    known = {(score.metric, score.protocol) for score in scores}
-    values = {
-        key: np.array([[found[case, name, *key] for name in names] for case in case_ids])
-        for key in (*_MEASURED, ("truth_ml", "annotated"))
-        if key in known
-    }
-    in_truth = (values.pop(("truth_ml", "annotated")) > 0).sum(axis=0).tolist()
-    intervals: dict[Any, tuple[list[Interval], Interval]] = {
-        key: bootstrap(array) for key, array in values.items()
-    }
-    cases = (~np.isnan(values["dice", "annotated"])).sum(axis=0).tolist()
+    by_key = {(s.case_id, s.label, s.metric, s.protocol): s.value for s in scores}
+    computed = {(score.metric, score.protocol) for score in scores}
+
+    def table(key: tuple[MetricName, ScoreProtocol]) -> NDArray[np.float64]:
+        return np.array([[by_key[case, name, *key] for name in names] for case in case_ids])
+
+    cases = (~np.isnan(table(("dice", "annotated")))).sum(axis=0).tolist()
+    in_truth = (table(("truth_ml", "annotated")) > 0).sum(axis=0).tolist()
+    means: list[dict[Any, Interval]] = [{} for _ in names]
+    macro: dict[Any, Interval] = {}
+    for key in (one for one in _AVERAGED if one in computed):
+        intervals, macro[key] = bootstrap(table(key))
+        for row, interval in zip(means, intervals, strict=True):
+            row[key] = interval
     rows = [
-        LabelMeans(
-            name,
-            cases[n],
-            in_truth[n],
-            {key: labels[n] for key, (labels, _) in intervals.items()},
-            paper.dice,
-            paper.nsd,
-        )
-        for n, (name, paper) in enumerate(zip(names, TABLE_4[task], strict=True))
+        LabelMeans(paper.label, cases[n], in_truth[n], means[n], paper.dice, paper.nsd)
+        for n, paper in enumerate(TABLE_4[task])
     ]
-    average = TABLE_4_AVERAGE[task]
-    macro = {key: whole for key, (_, whole) in intervals.items()}
-    total = LabelMeans("average", len(case_ids), len(case_ids), macro, average.dice, average.nsd)
-    return [*rows, total]
+    average, count = TABLE_4_AVERAGE[task], len(case_ids)
+    return [*rows, LabelMeans("average", count, count, macro, average.dice, average.nsd)]
 
 
 def dice_and_nsd(scores: Sequence[Score]) -> dict[str, tuple[float, float]]:
@@ -95,7 +118,7 @@ def dice_and_nsd(scores: Sequence[Score]) -> dict[str, tuple[float, float]]:
 
 
 def worst_cases(scores: Sequence[Score], count: int = 10) -> list[tuple[str, float, float]]:
-    """Return case id, Dice and NSD of the cases with the lowest Dice, the worst first."""
+    """Return case id, Dice and NSD of the cases with the lowest Dice, lowest first."""
     rows = [(case, dice, nsd) for case, (dice, nsd) in dice_and_nsd(scores).items()]
     return sorted(rows, key=lambda row: (math.isnan(row[1]), row[1], row[0]))[:count]
 
@@ -103,49 +126,103 @@ def worst_cases(scores: Sequence[Score], count: int = 10) -> list[tuple[str, flo
 def group_means(
     scores: Sequence[Score], cases: Mapping[str, Case], group_of: Callable[[Case], str]
 ) -> list[GroupMean]:
-    """Return the means of each group of cases, the largest first."""
+    """Return the means of each group of cases, largest group first."""
     groups: dict[str, list[tuple[float, float]]] = {}
     for case_id, means in dice_and_nsd(scores).items():
         groups.setdefault(group_of(cases[case_id]), []).append(means)
     rows = [
-        GroupMean(group, len(found), mean([d for d, _ in found]), mean([n for _, n in found]))
-        for group, found in groups.items()
+        GroupMean(group, len(members), *(mean(column) for column in zip(*members, strict=True)))
+        for group, members in groups.items()
     ]
     return sorted(rows, key=lambda row: (-row.cases, row.group))
 
 
 def as_json(scores: Sequence[Score], task: Task, *, missing: Sequence[str]) -> dict[str, Any]:
-    """Return what ``summary.json`` holds; ``null`` where there is no value."""
-    labels = {}
+    """Return the scores in ``summary.json``; values that are not finite become ``null``."""
+    by_label = {}
     for row in label_means(scores, task):
         means = {
             f"{metric}_{protocol}" if metric == "nsd" else metric: {
-                "mean": _finite(one.mean),
-                "low": _finite(one.low),
-                "high": _finite(one.high),
+                name: _finite(value) for name, value in asdict(interval).items()
             }
-            for (metric, protocol), one in row.means.items()
+            for (metric, protocol), interval in row.means.items()
         }
-        labels[row.label] = {
+        by_label[row.label] = {
             "cases": row.cases,
             "in_truth": row.in_truth,
             **means,
             "paper_dice": row.paper_dice,
             "paper_nsd_published": row.paper_nsd,
         }
-    worst = [
-        {"case": case, "dice": _finite(dice), "nsd_slice": _finite(nsd)}
-        for case, dice, nsd in worst_cases(scores)
-    ]
     return {
         "task": task,
-        "tolerance_mm": 3.0,
+        "tolerance_mm": TOLERANCE_MM,
         "interval": "95 %, bootstrap over cases",
         "cases": len({score.case_id for score in scores}),
         "missing_counted_as_empty": list(missing),
-        "labels": labels,
-        "worst_cases": worst,
+        "labels": by_label,
+        "worst_cases": [
+            {"case": case, "dice": _finite(dice), "nsd_slice": _finite(nsd)}
+            for case, dice, nsd in worst_cases(scores)
+        ],
     }
+
+
+def text_rows(scores: Sequence[Score], task: Task) -> list[TextRow]:
+    """Return a formatted row for each label that has a score, and the average as the last one."""
+    shown = {
+        label.name.lower(): (display_name(label), colours(task)[label]) for label in labels(task)
+    }
+    shown["average"] = ("Average", "#ffffff")
+    return [
+        TextRow(
+            *shown[row.label],
+            dice=_interval(row.means["dice", "annotated"]),
+            nsd=_interval(row.means["nsd", "slice"]),
+            published=_interval(row.means.get(("nsd", "published"))),
+            paper_dice=f"{row.paper_dice:.3f}",
+            paper_nsd=f"{row.paper_nsd:.3f}",
+            cases=row.cases,
+            in_truth=row.in_truth,
+        )
+        for row in label_means(scores, task)
+        if row.cases
+    ]
+
+
+def screen_table(rows: Sequence[TextRow], *, title: str, beside_paper: bool) -> Table:
+    """Return the table for a terminal, with or without the paper's scores."""
+    caption = "mean over cases, 95% bootstrap interval"
+    table = Table(title=title, caption=caption, box=SIMPLE, padding=(0, 0, 0, 1), pad_edge=False)
+    longest_word = max(len(word) for row in rows for word in row.name.split())
+    table.add_column("label", min_width=longest_word, max_width=longest_word)
+    columns = ["Dice", *(["paper"] if beside_paper else []), "NSD\nslice"]
+    columns += ["NSD\npublished", "paper"] if beside_paper else []
+    for column in (*columns, "in truth\n/ cases"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        if row.name == "Average":
+            table.add_section()
+        # An interval goes below its mean.
+        dice, nsd, published = (
+            text.replace(" (", "\n").rstrip(")") for text in (row.dice, row.nsd, row.published)
+        )
+        counts = f"{row.in_truth} / {row.cases}"
+        if beside_paper:
+            table.add_row(row.name, dice, row.paper_dice, nsd, published, row.paper_nsd, counts)
+        else:
+            table.add_row(row.name, dice, nsd, counts)
+    return table
+
+
+def _interval(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    if math.isnan(interval.mean):
+        return "-"
+    if math.isnan(interval.low):
+        return f"{interval.mean:.3f} (-)"
+    return f"{interval.mean:.3f} ({interval.low:.3f}-{interval.high:.3f})"
 
 
 def _finite(value: float) -> float | None:

@@ -14,9 +14,8 @@ from saros_hf.labels import label_names
 
 from ..evaluate.example_case import PICTURE
 from ..evaluate.result_folder import EvaluationResult
-from ..evaluate.score_table import text_rows
-from ..evaluate.scores import MetricName, ScoreProtocol
-from ..evaluate.summary import label_means
+from ..evaluate.score_case import MetricName, ScoreProtocol
+from ..evaluate.summary import label_means, text_rows
 from ..model.training_record import TrainingRecord
 from ..module import SarosSegmenter
 

@@ -1,3 +1,1 @@
-"""Surface elements, their distances and the three surface protocols behind ``training.functional``."""
-
-__all__: list[str] = []
+"""Surface elements, surface distances and the three surface protocols of NSD."""

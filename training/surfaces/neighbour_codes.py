@@ -1,12 +1,11 @@
-"""How long a contour, or how large a surface, each neighbour code stands for.
+"""Length or area of the surface element of each neighbour code.
 
-Nikolov et al., "Deep learning to achieve clinically applicable segmentation of head and neck
-anatomy for radiotherapy", arXiv:1809.04430, Methods: the 2x2 (2x2x2) voxels around a corner are
-looked at as a neighbour code, a bit for each that belongs to the label, and the surface among them
-is that of marching squares (marching cubes, Lorensen and Cline, SIGGRAPH 1987). It passes half-way
-between neighbours of which one belongs to the label, and cuts off on their own the groups of
-whichever kind is rarer. Where that leaves an outline that is not flat, it is split into triangles
-from the point from which they are largest on a cube, as in DeepMind's table.
+The neighbour code of a voxel corner has a bit for each of the 2x2 (2x2x2) voxels around it that
+belongs to the label. Its surface element is that of marching squares (marching cubes, Lorensen and
+Cline, SIGGRAPH 1987), as in Nikolov et al., arXiv:1809.04430, Methods: it passes half-way between
+neighbours of which only one belongs to the label, and cuts off each connected group of the rarer
+kind, label or not. If an outline is not flat, it is split into the fan of triangles with the
+largest area on a cube. The tests compare all codes with the tables of DeepMind's surface-distance.
 """
 
 from functools import lru_cache
@@ -22,7 +21,7 @@ _MOST_PIECES = 4
 
 
 def code_weights(axes: int) -> tuple[int, ...]:
-    """Return what each voxel around a corner adds to the code, the last axis fastest.
+    """Return the weight of each voxel around a corner in the code, last axis fastest.
 
     >>> code_weights(2)
     (8, 4, 2, 1)
@@ -31,13 +30,13 @@ def code_weights(axes: int) -> tuple[int, ...]:
 
 
 def code_sizes(spacing_mm: tuple[float, ...]) -> NDArray[np.float64]:
-    """Return the length in mm or the area in mm2 of each code, (16,) or (256,).
+    """Return the length in mm (16,) or the area in mm2 (256,) of each code's surface element.
 
     >>> code_sizes((3.0, 4.0))[[0b0000, 0b0001, 0b0011, 0b0101, 0b0110]].tolist()
     [0.0, 2.5, 4.0, 3.0, 5.0]
     """
     steps = np.array(spacing_mm)
-    # An area vector grows with the two axes that it is perpendicular to.
+    # An area vector scales with the two axes that it is perpendicular to.
     scale = steps if len(steps) == 2 else steps.prod() / steps
     sizes: NDArray[np.float64] = np.linalg.norm(_pieces(len(steps)) * scale, axis=-1).sum(axis=-1)
     return sizes
@@ -45,7 +44,7 @@ def code_sizes(spacing_mm: tuple[float, ...]) -> NDArray[np.float64]:
 
 @lru_cache
 def _pieces(axes: int) -> NDArray[np.float64]:
-    """Return segments or area vectors at unit spacing, zero-filled: (codes, 4, axes)."""
+    """Return segments or area vectors at unit spacing, zero-padded: (codes, 4, axes)."""
     corners = list(product((0, 1), repeat=axes))
     found = np.zeros((2 ** len(corners), _MOST_PIECES, axes))
     for code, pieces in enumerate(found):
@@ -58,7 +57,7 @@ def _pieces(axes: int) -> NDArray[np.float64]:
 
 
 def _groups(corners: set[_Corner]) -> list[frozenset[_Corner]]:
-    """Return the corners in groups that hang together along edges."""
+    """Return the groups of corners that are connected by edges."""
     left, groups = set(corners), []
     while left:
         group = {left.pop()}
@@ -71,7 +70,7 @@ def _groups(corners: set[_Corner]) -> list[frozenset[_Corner]]:
 
 @lru_cache
 def _cut_off(group: frozenset[_Corner]) -> NDArray[np.float64]:
-    """Return what divides a group from all other corners, segments or area vectors."""
+    """Return the segment or area vectors that separate a group from all other corners."""
     others = set(product((0, 1), repeat=len(min(group)))) - group
     edges = [(one, other) for one in group for other in others if _is_edge(one, other)]
     left = [np.add(*edge) / 2 for edge in edges]
@@ -86,7 +85,7 @@ def _cut_off(group: frozenset[_Corner]) -> NDArray[np.float64]:
 
 
 def _fan(outline: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the area vectors of the triangles from the first point to all others."""
+    """Return the area vectors of the triangles that share the first point of an outline."""
     spokes = outline[1:] - outline[0]
     vectors: NDArray[np.float64] = np.cross(spokes[:-1], spokes[1:]) / 2
     return vectors
