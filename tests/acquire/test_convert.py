@@ -15,8 +15,6 @@ from saros_hf.errors import MissingFileError, TableError
 from saros_hf.nifti import read_image, write_volume
 from saros_hf.volume import Volume
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
-
 
 def convert(source: Path, folder: Path, table: Path | None = None) -> list[Outcome]:
     return Conversion(folder, local_table(folder, table, print)).run(source)
@@ -173,22 +171,13 @@ def test_zip_converts_as_its_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "slices", "padding"),
-    [
-        ("dicom-abdomen-2mm", 8, -1024),
-        ("dicom-chest-3mm.zip", 61, -1024),
-        ("dicom-liver-5mm.zip", 51, -3024),
-    ],
-)
-def test_real_series_become_cases(tmp_path: Path, name: str, slices: int, padding: int) -> None:
-    if not (DATA / name).exists():
-        pytest.skip(f"{DATA / name} is not here")
-    (outcome,) = convert(DATA / name, tmp_path)
+def test_real_series(real_data: Path, tmp_path: Path) -> None:
+    source = real_data / "dicom-liver-5mm.zip"
+    (outcome,) = convert(source, tmp_path)
     assert outcome.reason == ""
     image = read_image(tmp_path / "case_000" / "image.nii.gz")
-    assert image.shape == (512, 512, slices)
+    assert image.shape == (512, 512, 51)
     assert image.spacing_mm[2] == 5
     assert image.orientation == "LPS"
-    assert image.array.min() == padding
-    assert convert(DATA / name, tmp_path)[0].status == "kept"
+    assert image.array.min() == -3024
+    assert convert(source, tmp_path)[0].status == "kept"
