@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.case_folders import case as helpers_case
-from helpers.dicom_files import OTHER_UID, SERIES_UID, flat_slices, good_series, write_slice, zipped
+from helpers.dicom_files import OTHER_UID, SERIES_UID, flat_slices, good_series, write_slice
 
 from saros_hf.acquire.convert import Conversion, local_table
 from saros_hf.acquire.outcomes import Outcome
@@ -160,14 +160,6 @@ def test_source_without_ct_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="found nothing there"):
         convert(tmp_path / "nowhere", tmp_path / "cases")
     assert not (tmp_path / "cases").exists()
-
-
-def test_zip_converts_as_its_folder(tmp_path: Path) -> None:
-    good_series(tmp_path / "dicom" / "deep")
-    (outcome,) = convert(zipped(tmp_path / "dicom"), tmp_path / "cases")
-    assert outcome.status == "written"
-    image = read_image(tmp_path / "cases" / "case_000" / "image.nii.gz")
-    assert image.array[0, 0].tolist() == [1, 5]
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ def repair_masks(archives: Archives) -> None:
         (TABLE, Status(404), r"Segmentation-Info\.csv: found HTTP 404"),
         (TABLE, GARBAGE, r"Segmentation-Info\.csv: found no column id"),
         (MASKS, Status(503), r"masks\.zip: found HTTP 503"),
-        (MASKS, GARBAGE, r"SAROS-.*\.zip: found a file that is no whole \.zip"),
+        (MASKS, GARBAGE, r"SAROS-.*\.zip: found an invalid or incomplete \.zip"),
     ],
 )
 def test_faulty_label_maps_or_table_stop_the_download(

@@ -28,7 +28,7 @@ NBIA_FAULTS: dict[str, tuple[str, Fault, str]] = {
     "http-403": (GET_IMAGE, Status(403), r"found HTTP 403 \(Forbidden\)"),
     "http-503": (GET_SERIES, Status(503), "found HTTP 503"),
     "connection-stalls": (GET_IMAGE, Stall(300), "found silence for 0.5 s"),
-    "short-zip": (GET_IMAGE, SHORT_ZIP, "found a file that is no whole .zip"),
+    "short-zip": (GET_IMAGE, SHORT_ZIP, "found an invalid or incomplete .zip"),
     "zip-reaches-outside": (GET_IMAGE, PARENT_PATH, r"a member outside the archive, '\.\./x"),
 }
 NOT_RETRIED = ("http-403", "zip-reaches-outside")

@@ -248,14 +248,14 @@ def test_invalid_given_masks_are_refused(site: Site, tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"nowhere\.zip: found no such file"):
         site.obtain_masks(tmp_path / "nowhere.zip")
     (tmp_path / "cut.zip").write_bytes(site.zipped[:99])
-    with pytest.raises(UnreadableFileError, match=r"cut\.zip: found a file that is no whole"):
+    with pytest.raises(UnreadableFileError, match=r"cut\.zip: found an invalid or incomplete"):
         site.obtain_masks(tmp_path / "cut.zip")
     assert (tmp_path / "cut.zip").exists()
 
 
 def test_masks_from_a_given_address(site: Site, tmp_path: Path) -> None:
     site.server.fail("/mirror.zip", GARBAGE)
-    with pytest.raises(UnreadableFileError, match=r"no whole \.zip"):
+    with pytest.raises(UnreadableFileError, match=r"invalid or incomplete \.zip"):
         site.obtain_masks(site.server.url("/mirror.zip"))
     assert site.names() == []
     mine = write_masks(tmp_path / "mine.zip", ["case_007"]).read_bytes()
