@@ -25,13 +25,13 @@ _BLOCK_BYTES = 256 << 10
 _CASE = re.compile(r"case_\d{3,}")
 _TASK_OF: Mapping[str, Task] = {f"{task}.nii.gz": task for task in TASKS}
 _EXPECTED = "the SAROS label maps, <stem>/case_XXX/body-regions.nii.gz"
-_REMEDY = "Delete it and run the same command again, or fetch it anew."
+_REMEDY = "Delete it and run the same command again, or download it again."
 
 
 class MaskArchive:
     """Label maps in a ZIP with ``case_XXX/body-{regions,parts}.nii.gz`` at any depth.
 
-    The ZIP is opened by every method anew, so that threads and worker processes can share one
+    Every method opens the ZIP again, so that threads and worker processes can share one
     instance.
 
     Args:
@@ -157,7 +157,7 @@ class RemoteMaskArchive(MaskArchive):
 
 
 def _transfer_error(url: str, error: Exception) -> TransferError:
-    """Return the error for whatever fsspec raised; its own text may contain secrets."""
+    """Return the error for an exception of fsspec, whose own text may contain secrets."""
     *_, root = chain = list(causes(error))
     for cause in chain:
         if isinstance(cause, aiohttp.ClientResponseError):

@@ -82,7 +82,7 @@ def open_zip(
         with zipfile.ZipFile(path if file is None else file) as archive:
             yield archive
     except _ZIP_ERRORS as error:
-        found = f"a file that is no whole .zip ({type(error).__name__}: {error})"
+        found = f"an invalid or incomplete .zip ({type(error).__name__}: {error})"
         raise BrokenZipError(path, found, expected, remedy) from error
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.case_folders import case as helpers_case
-from helpers.dicom_files import OTHER_UID, SERIES_UID, flat_slices, good_series, write_slice, zipped
+from helpers.dicom_files import OTHER_UID, SERIES_UID, flat_slices, good_series, write_slice
 
 from saros_hf.acquire.convert import Conversion, local_table
 from saros_hf.acquire.outcomes import Outcome
@@ -14,8 +14,6 @@ from saros_hf.cases.table import write_case_table
 from saros_hf.errors import MissingFileError, TableError
 from saros_hf.nifti import read_image, write_volume
 from saros_hf.volume import Volume
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def convert(source: Path, folder: Path, table: Path | None = None) -> list[Outcome]:
@@ -164,31 +162,14 @@ def test_source_without_ct_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "cases").exists()
 
 
-def test_zip_converts_as_its_folder(tmp_path: Path) -> None:
-    good_series(tmp_path / "dicom" / "deep")
-    (outcome,) = convert(zipped(tmp_path / "dicom"), tmp_path / "cases")
-    assert outcome.status == "written"
-    image = read_image(tmp_path / "cases" / "case_000" / "image.nii.gz")
-    assert image.array[0, 0].tolist() == [1, 5]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "slices", "padding"),
-    [
-        ("dicom-abdomen-2mm", 8, -1024),
-        ("dicom-chest-3mm.zip", 61, -1024),
-        ("dicom-liver-5mm.zip", 51, -3024),
-    ],
-)
-def test_real_series_become_cases(tmp_path: Path, name: str, slices: int, padding: int) -> None:
-    if not (DATA / name).exists():
-        pytest.skip(f"{DATA / name} is not here")
-    (outcome,) = convert(DATA / name, tmp_path)
+def test_real_series(real_data: Path, tmp_path: Path) -> None:
+    source = real_data / "dicom-liver-5mm.zip"
+    (outcome,) = convert(source, tmp_path)
     assert outcome.reason == ""
     image = read_image(tmp_path / "case_000" / "image.nii.gz")
-    assert image.shape == (512, 512, slices)
+    assert image.shape == (512, 512, 51)
     assert image.spacing_mm[2] == 5
     assert image.orientation == "LPS"
-    assert image.array.min() == padding
-    assert convert(DATA / name, tmp_path)[0].status == "kept"
+    assert image.array.min() == -3024
+    assert convert(source, tmp_path)[0].status == "kept"

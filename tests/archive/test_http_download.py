@@ -1,6 +1,5 @@
 import errno
 import os
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
@@ -227,15 +226,6 @@ def test_refused_connection() -> None:
         pass
     with pytest.raises(TransientError, match=r"a lost connection \(ConnectError: .*refused"):
         ask(gone.url("/a.zip"))
-
-
-def test_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(*_: object, **__: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(TransientError, match=r"ConnectError: .* Name or service not known"):
-        ask("http://archive.invalid/a")
 
 
 def test_invalid_certificate(monkeypatch: pytest.MonkeyPatch) -> None:

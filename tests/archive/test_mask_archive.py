@@ -101,7 +101,9 @@ def test_zip_without_label_maps_is_refused(tmp_path: Path) -> None:
 def test_truncated_zip_is_refused(tmp_path: Path) -> None:
     path = write_masks(tmp_path / "m.zip")
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(UnreadableFileError, match=r"no whole \.zip .* Delete it and run the same"):
+    with pytest.raises(
+        UnreadableFileError, match=r"invalid or incomplete \.zip .* Delete it and run the same"
+    ):
         MaskArchive(path).tasks_of("case_000")
 
 
@@ -151,7 +153,7 @@ def test_remote_zip_is_retried(server: Loopback, tmp_path: Path) -> None:
     [
         ("/m.zip", False, TransferError, "a server without byte ranges.*saros download DIR"),
         ("/none?key=s3", True, TransferError, r"/none\?key=\.\.\.: found HTTP 404"),
-        ("/page", True, UnreadableFileError, r"/page: found a file that is no whole"),
+        ("/page", True, UnreadableFileError, r"/page: found an invalid or incomplete"),
     ],
 )
 def test_remote_file_other_than_a_zip_with_ranges_is_refused(

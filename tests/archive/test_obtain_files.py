@@ -1,14 +1,17 @@
+import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 import pytest
-from helpers.archive_site import MASKS_PATH, TABLE_PATH, Site, open_site, sha256
 from helpers.case_folders import case
-from helpers.loopback import GARBAGE, Body, Cut, Status
+from helpers.loopback import GARBAGE, Body, Cut, Loopback, Status
 from helpers.mask_zip import write_masks
 
 from saros_hf.archive import obtain_files
-from saros_hf.archive.obtain_files import MASKS, TABLE
+from saros_hf.archive.obtain_files import MASKS, TABLE, MaskArchive, OfficialFile
+from saros_hf.archive.retry import Patience
 from saros_hf.cases.table import read_case_table, write_case_table
 from saros_hf.errors import (
     MissingFileError,
@@ -18,11 +21,57 @@ from saros_hf.errors import (
     UnreadableFileError,
 )
 
+PATIENCE = Patience(attempts=3, first_wait_s=0.001, longest_wait_s=0.002, stall_s=1)
+TABLE_PATH = "/uploads/Segmentation-Info_09-29-2023.csv"
+MASKS_PATH = "/uploads/SAROS-v2.zip"
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@dataclass
+class Site:
+    """The web site with label maps and case table, and a folder to download to."""
+
+    server: Loopback
+    folder: Path
+    table: bytes
+    zipped: bytes
+    warnings: list[str] = field(default_factory=list)
+    arrived: list[int] = field(default_factory=list)
+
+    def obtain_table(self, given: str | Path | None = None) -> Path:
+        return obtain_files.obtain_table(
+            self.folder, given, patience=PATIENCE, stop=Event(), on_warning=self.warnings.append
+        )
+
+    def obtain_masks(self, given: str | Path | None = None) -> MaskArchive:
+        return obtain_files.obtain_masks(
+            self.folder,
+            given,
+            patience=PATIENCE,
+            stop=Event(),
+            on_bytes=self.arrived.append,
+            on_warning=self.warnings.append,
+        )
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir())
+
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    with open_site(tmp_path, monkeypatch) as site:
-        yield site
+    """A site with two cases; its first files are the published ones."""
+    write_case_table(tmp_path / "made.csv", [case("case_000"), case("case_001")])
+    table = (tmp_path / "made.csv").read_bytes()
+    zipped = write_masks(tmp_path / "made.zip").read_bytes()
+    with Loopback({TABLE_PATH: table, MASKS_PATH: zipped}) as server:
+        official = OfficialFile(server.url(TABLE_PATH), len(table), ("0" * 64, sha256(table)[:12]))
+        monkeypatch.setattr(obtain_files, "TABLE", official)
+        official = OfficialFile(server.url(MASKS_PATH), len(zipped), (sha256(zipped),))
+        monkeypatch.setattr(obtain_files, "MASKS", official)
+        yield Site(server, tmp_path / "data", table, zipped)
 
 
 def test_official_names() -> None:
@@ -199,14 +248,14 @@ def test_invalid_given_masks_are_refused(site: Site, tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"nowhere\.zip: found no such file"):
         site.obtain_masks(tmp_path / "nowhere.zip")
     (tmp_path / "cut.zip").write_bytes(site.zipped[:99])
-    with pytest.raises(UnreadableFileError, match=r"cut\.zip: found a file that is no whole"):
+    with pytest.raises(UnreadableFileError, match=r"cut\.zip: found an invalid or incomplete"):
         site.obtain_masks(tmp_path / "cut.zip")
     assert (tmp_path / "cut.zip").exists()
 
 
 def test_masks_from_a_given_address(site: Site, tmp_path: Path) -> None:
     site.server.fail("/mirror.zip", GARBAGE)
-    with pytest.raises(UnreadableFileError, match=r"no whole \.zip"):
+    with pytest.raises(UnreadableFileError, match=r"invalid or incomplete \.zip"):
         site.obtain_masks(site.server.url("/mirror.zip"))
     assert site.names() == []
     mine = write_masks(tmp_path / "mine.zip", ["case_007"]).read_bytes()
