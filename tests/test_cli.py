@@ -1,6 +1,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from training.cli import main
 from training.module import SarosSegmenter
 
 SIZES = ("small", "base", "large")
+Run: TypeAlias = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run ``saros`` in this process; return exit code, output and errors."""
 
     def call(*arguments: str | Path) -> tuple[int, str, str]:
@@ -35,31 +37,30 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A saved network that has learned nothing."""
+    """The folder of an untrained network."""
     segmenter = SarosSegmenter(options={"decoder_channels": (16, 16, 8, 8, 8)})
     segmenter.save_pretrained(tmp_path / "model")
     return tmp_path / "model"
 
 
-def test_help_lists_every_command(run: Callable[..., tuple[int, str, str]]) -> None:
+def test_help_lists_every_command(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
     for command in ("demo", "phantom", "convert", "fit", "validate", "test", "predict"):
         assert f"\n    {command} " in out
 
 
-def test_phantom_writes_a_folder_that_loads(
-    run: Callable[..., tuple[int, str, str]], tmp_path: Path
-) -> None:
+def test_phantom_writes_a_folder_that_loads(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("phantom", tmp_path / "d", "--cases", "2", "--seed", "4", "--size", "64")
     assert (code, out.split(" in ")[0]) == (0, "2 synthetic cases")
     assert read_image(tmp_path / "d" / "case_001" / "image.nii.gz").shape[:2] == (64, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["body-regions", "body-parts", "joint"])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_shipped_config_takes_a_step(
-    run: Callable[..., tuple[int, str, str]],
+    run: Run,
     phantoms: Path,
     cache: Path,
     tmp_path: Path,
@@ -74,15 +75,16 @@ def test_every_shipped_config_takes_a_step(
     assert code == 0, err
 
 
-def test_print_config_shows_every_option(run: Callable[..., tuple[int, str, str]]) -> None:
+def test_print_config_shows_every_option(run: Run) -> None:
     code, out, _ = run("fit", "--config", "base", "--data.data_dir=x", "--print_config")
     assert code == 0
     assert "learning_rate: 0.001" in out
     assert "patch_size:" in out
 
 
+@pytest.mark.slow
 def test_fit_resume_validate_test_and_predict(
-    run: Callable[..., tuple[int, str, str]],
+    run: Run,
     phantoms: Path,
     cache: Path,
     tmp_path: Path,
@@ -95,7 +97,7 @@ def test_fit_resume_validate_test_and_predict(
     assert code == 0, err
     (last,) = tmp_path.rglob("last.ckpt")
     assert list(last.parent.glob("best*.ckpt"))
-    torch.load(last, weights_only=True)  # nothing in it that runs code
+    torch.load(last, weights_only=True)  # holds nothing that runs code
     more = [option for option in TINY if "max_epochs" not in option]
     longer = ["--trainer.max_epochs=2", "--model.learning_rate=1e-6"]
     code, _, err = run("fit", *common, *more, *longer, "--ckpt_path=last")
@@ -103,7 +105,7 @@ def test_fit_resume_validate_test_and_predict(
     resumed = max(tmp_path.rglob("metrics.csv"), key=lambda path: path.stat().st_mtime)
     assert "\n1," in resumed.read_text()
     assert "\n0," not in resumed.read_text()
-    # The rate given now, not the checkpoint's.
+    # The learning rate given now, not the checkpoint's.
     assert torch.load(last, weights_only=True)["lr_schedulers"][0]["base_lrs"] == [1e-6]
 
     # Task, context, window and fold are the checkpoint's.
@@ -131,7 +133,7 @@ def test_fit_resume_validate_test_and_predict(
 
 
 def test_predict_labels_one_ct_and_draws_it(
-    run: Callable[..., tuple[int, str, str]], phantoms: Path, model: Path, tmp_path: Path
+    run: Run, phantoms: Path, model: Path, tmp_path: Path
 ) -> None:
     image = phantoms / "case_000" / "image.nii.gz"
     out = tmp_path / "labels.nii.gz"
@@ -142,9 +144,7 @@ def test_predict_labels_one_ct_and_draws_it(
     assert (tmp_path / "labels.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_predict_labels_a_folder_of_cases(
-    run: Callable[..., tuple[int, str, str]], model: Path, tmp_path: Path
-) -> None:
+def test_predict_labels_a_folder_of_cases(run: Run, model: Path, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data")
     code, _, _ = run("predict", "--model", model, folder, tmp_path / "out")
     assert code == 0
@@ -161,7 +161,7 @@ def _one_line(err: str) -> str:
 
 @pytest.mark.parametrize(("spoil", "kind", "message"), BAD_FOLDERS)
 def test_bad_data_end_fit_with_one_line(
-    run: Callable[..., tuple[int, str, str]],
+    run: Run,
     tmp_path: Path,
     spoil: Callable[[Path], None],
     kind: type,  # noqa: ARG001 - the table is shared with test_load_dataset
@@ -177,7 +177,7 @@ def test_bad_data_end_fit_with_one_line(
 
 
 def test_bad_arguments_end_with_one_line(
-    run: Callable[..., tuple[int, str, str]], model: Path, phantoms: Path, tmp_path: Path
+    run: Run, model: Path, phantoms: Path, tmp_path: Path
 ) -> None:
     image = phantoms / "case_000" / "image.nii.gz"
     fit = ["fit", *TINY, f"--data.data_dir={tmp_path / 'no'}"]
@@ -205,9 +205,7 @@ def test_bad_arguments_end_with_one_line(
     assert 'Parser key "fold"' in err
 
 
-def test_a_truncated_case_is_told_of_and_passed_over(
-    run: Callable[..., tuple[int, str, str]], model: Path, tmp_path: Path
-) -> None:
+def test_truncated_case_is_reported_and_skipped(run: Run, model: Path, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data")
     truncate(folder)
     code, _, err = run("predict", "--model", model, folder, tmp_path / "out")
@@ -222,9 +220,7 @@ def test_a_truncated_case_is_told_of_and_passed_over(
     }
 
 
-def test_convert_prints_what_became_of_each_series(
-    run: Callable[..., tuple[int, str, str]], real_data: Path, tmp_path: Path
-) -> None:
+def test_convert_reports_each_series(run: Run, real_data: Path, tmp_path: Path) -> None:
     code, out, _ = run("convert", real_data / "dicom-abdomen-2mm", tmp_path)
     assert code == 0
     assert out.startswith("written")
@@ -233,7 +229,7 @@ def test_convert_prints_what_became_of_each_series(
 
 
 def test_real_ct_trains_a_few_steps(
-    run: Callable[..., tuple[int, str, str]],
+    run: Run,
     real_data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

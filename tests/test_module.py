@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
 import torch
+from helpers.training_options import UNSAVED
 from lightning import Trainer, seed_everything
 from torch._dynamo.utils import counters
 
@@ -22,59 +23,48 @@ def segmenter(**options: object) -> SarosSegmenter:
     return SarosSegmenter(encoder_name="resnet18", options=OPTIONS, **options)
 
 
-def fit(folder: Path, cache: Path, log: Path, **options: object) -> SarosSegmenter:
+def fit(folder: Path, cache: Path, **options: object) -> SarosSegmenter:
     seed_everything(3, verbose=False)
     datamodule = SarosDataModule(
         folder, patch_size=(32, 32), patches_per_epoch=8, batch_size=4, cache_dir=cache, seed=3
     )
     trained = segmenter(**options)
-    trainer = Trainer(
-        max_steps=4,
-        accelerator="cpu",
-        logger=False,
-        default_root_dir=log,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-    )
+    trainer = Trainer(max_steps=4, **UNSAVED)
     trainer.fit(trained, datamodule=datamodule)
     assert 0 <= trainer.callback_metrics["val_dice"] <= 1
     return trained
 
 
 @pytest.fixture(scope="module")
-def trained(
-    phantoms: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> SarosSegmenter:
-    return fit(phantoms, cache, tmp_path_factory.mktemp("log"))
+def trained(phantoms: Path, cache: Path) -> SarosSegmenter:
+    return fit(phantoms, cache)
 
 
-def test_a_seed_repeats_a_run_bit_for_bit(
-    trained: SarosSegmenter, phantoms: Path, cache: Path, tmp_path: Path
+def test_same_seed_gives_the_same_weights(
+    trained: SarosSegmenter, phantoms: Path, cache: Path
 ) -> None:
-    again = fit(phantoms, cache, tmp_path)
+    again = fit(phantoms, cache)
     for one, other in zip(trained.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
-def test_a_compiled_network_learns_the_same(
+def test_compiled_network_learns_the_same_weights(
     trained: SarosSegmenter,
     phantoms: Path,
     cache: Path,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Traced by Dynamo and run operation by operation: the default backend rounds otherwise."""
+    """The eager backend: the default one rounds differently."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     counters.clear()
-    compiled = fit(phantoms, cache, tmp_path, compile_network=True)
+    compiled = fit(phantoms, cache, compile_network=True)
     assert counters["stats"]["unique_graphs"] > 0
     assert not counters["graph_break"]
     for one, other in zip(trained.parameters(), compiled.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
-def test_training_learns_spacing_and_rarity_of_labels(trained: SarosSegmenter) -> None:
+def test_training_measures_spacing_and_label_frequencies(trained: SarosSegmenter) -> None:
     low, high = trained.spec.spacing_range_mm
     assert 5 < low < high < 8  # 64 pixels over 380 to 500 mm
     assert trained.spec.slice_spacing_mm == 5
@@ -83,7 +73,7 @@ def test_training_learns_spacing_and_rarity_of_labels(trained: SarosSegmenter) -
     assert weights[13] > 3 * weights[2] > 0  # submandibular glands against muscle
 
 
-def test_a_saved_model_predicts_the_same_bit_for_bit(
+def test_saved_model_predicts_the_same_labels(
     trained: SarosSegmenter, phantoms: Path, tmp_path: Path
 ) -> None:
     trained.save_pretrained(tmp_path)
@@ -107,7 +97,7 @@ def test_smp_alone_loads_the_network(trained: SarosSegmenter, tmp_path: Path) ->
     assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
 
 
-def test_what_is_no_model_is_refused(trained: SarosSegmenter, tmp_path: Path) -> None:
+def test_folder_without_a_model_is_refused(trained: SarosSegmenter, tmp_path: Path) -> None:
     with pytest.raises(UnreadableFileError, match=r"config\.json: found no model"):
         SarosSegmenter.from_pretrained(tmp_path)
     trained.save_pretrained(tmp_path)
@@ -120,7 +110,7 @@ def test_what_is_no_model_is_refused(trained: SarosSegmenter, tmp_path: Path) ->
         SarosSegmenter.from_pretrained(tmp_path)
 
 
-def test_trap_a_batch_without_annotation_keeps_training_finite() -> None:
+def test_trap_batch_without_annotation_keeps_training_finite() -> None:
     network = segmenter()
     loss = network.training_step(
         PatchBatch(
@@ -160,17 +150,9 @@ def test_both_tasks_are_learned_from_one_network(
     )
     both = segmenter(task="joint")
     before = [p.clone() for p in both.network.segmentation_head.parameters()]
-    trainer = Trainer(
-        max_steps=2,
-        accelerator="cpu",
-        logger=False,
-        default_root_dir=tmp_path,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-    )
+    trainer = Trainer(max_steps=2, **UNSAVED)
     trainer.fit(both, datamodule=data)
-    # 14 regions and 7 parts: each of the 21 outputs has learned something.
+    # 14 regions and 7 parts: the weights of all 21 outputs have changed.
     weight = both.network.segmentation_head[0].weight
     assert len(weight) == 21
     assert ((weight - before[0]).abs().amax(dim=(1, 2, 3)) > 0).all()

@@ -34,7 +34,7 @@ def test_the_window_maps_to_minus_one_and_one() -> None:
 
 @pytest.mark.parametrize("depth", [None, 3])
 @pytest.mark.parametrize("form", FORMS)
-def test_nothing_drawn_is_nothing_done(form: type, depth: int | None) -> None:
+def test_without_changes_patches_are_only_normalised(form: type, depth: int | None) -> None:
     batch = smooth_batch(depth=depth)
     out = form(only(), WINDOW)(batch)
     plain = Normalisation(WINDOW)(batch)
@@ -44,12 +44,12 @@ def test_nothing_drawn_is_nothing_done(form: type, depth: int | None) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_batch_is_a_function_of_its_seed(form: type) -> None:
+def test_augmentation_is_a_function_of_the_seed(form: type) -> None:
     augment = form(Augmentation(), WINDOW)
     batch = smooth_batch()
     before = torch.get_rng_state()
     first = augment(batch)
-    assert torch.equal(torch.get_rng_state(), before)  # nobody else's draws change
+    assert torch.equal(torch.get_rng_state(), before)  # the global generator is untouched
     assert torch.equal(augment(batch).image, first.image)
     assert not torch.equal(augment(replace(batch, seed=6)).image, first.image)
     assert batch.image.dtype == torch.int16
@@ -88,8 +88,8 @@ def test_both_forms_do_the_same_to_the_same_batch(name: str, depth: int | None) 
             assert differing < 1e-3  # places half-way between two voxels
 
 
-def test_a_blur_may_reach_over_the_whole_patch() -> None:
-    """SciPy mirrors to and fro, however small the patch."""
+def test_blur_may_be_wider_than_the_patch() -> None:
+    """SciPy mirrors repeatedly if the patch is small."""
     blur = only(blur_share=1, blur_voxels=9)
     batch = smooth_batch(shape=(7, 10))
     out = BatchedAugmentation(blur, WINDOW)(batch)
@@ -117,13 +117,13 @@ def test_patches_of_a_single_voxel() -> None:
         ({"low_resolution_factor": 0.5}, "found 0.5, expected 1 or more"),
     ],
 )
-def test_bounds_that_make_no_sense(options: dict[str, float], message: str) -> None:
+def test_bad_ranges_are_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Augmentation(**options)
 
 
 @pytest.mark.parametrize("depth", [None, 3])
-def test_both_forms_bend_alike(depth: int | None) -> None:
+def test_both_forms_deform_alike(depth: int | None) -> None:
     bend = only(elastic_share=1, elastic_voxels=8)
     torchio, batched = both(bend, smooth_batch(depth=depth))
     still = Normalisation(WINDOW)(smooth_batch(depth=depth))
@@ -148,7 +148,7 @@ def test_one_resampling_stays_within_a_voxel_of_two() -> None:
 
 
 def test_both_forms_agree_statistically() -> None:
-    """Two-sample Kolmogorov-Smirnov on what a patch looks like, over different seeds."""
+    """Two-sample Kolmogorov-Smirnov tests of patch statistics, over different seeds."""
     measured: dict[str, list[list[float]]] = {"mean": [], "spread": [], "grain": [], "labels": []}
     for form, seeds in zip(FORMS, (range(40), range(100, 140)), strict=True):
         augment = form(Augmentation(), WINDOW)
@@ -164,8 +164,8 @@ def test_both_forms_agree_statistically() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_stronger_setting_is_told_apart(form: type) -> None:
-    """The test above is no use if it lets everything pass."""
+def test_stronger_noise_is_detected(form: type) -> None:
+    """The statistics above are sensitive to the augmentation."""
     grain = []
     for augmentation in (Augmentation(), Augmentation(noise_std=0.05, noise_share=0.8)):
         outs = [form(augmentation, WINDOW)(smooth_batch(seed, count=8)) for seed in range(40)]
@@ -175,7 +175,7 @@ def test_a_stronger_setting_is_told_apart(form: type) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_noise_keeps_the_mean_and_has_the_deviation_drawn(form: type) -> None:
+def test_noise_has_zero_mean_and_the_drawn_deviation(form: type) -> None:
     batch = PatchBatch(
         image=torch.full((12, 1, 64, 64), 50, dtype=torch.int16),
         masks={"body-regions": torch.zeros(12, 64, 64, dtype=torch.uint8)},
@@ -190,7 +190,7 @@ def test_noise_keeps_the_mean_and_has_the_deviation_drawn(form: type) -> None:
     assert (out.mean((1, 2, 3)).abs() < 5 * drawn / 64).all()
 
 
-def test_draws_are_in_bounds_and_as_often_as_asked() -> None:
+def test_draws_have_the_given_ranges_and_frequencies() -> None:
     draws = Augmentation().draw(0, 20_000)
     shares = {
         0.5: draws.flip,
@@ -208,7 +208,7 @@ def test_draws_are_in_bounds_and_as_often_as_asked() -> None:
     assert not draws.control[:, :, -2:].any()
 
 
-def test_swapping_twice_is_nothing() -> None:
+def test_swapping_twice_restores_the_labels() -> None:
     mask = torch.tensor([*range(7), 255], dtype=torch.uint8)
     swapped = swap_labels(mask, MIRRORED_PARTS)
     assert swapped.tolist() == [0, 1, 2, 4, 3, 6, 5, 255]
@@ -216,7 +216,7 @@ def test_swapping_twice_is_nothing() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_trap_a_flip_swaps_left_and_right_labels(form: type) -> None:
+def test_trap_flip_swaps_left_and_right_labels(form: type) -> None:
     parts = torch.zeros(1, 6, 2, dtype=torch.uint8)
     parts[0, 0], parts[0, -1], parts[0, 2] = BodyPart.ARM_LEFT, BodyPart.ARM_RIGHT, BodyPart.TORSO
     image = torch.arange(12, dtype=torch.int16).reshape(1, 1, 6, 2)
@@ -232,8 +232,8 @@ def test_trap_a_flip_swaps_left_and_right_labels(form: type) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_trap_no_annotated_voxel_appears_where_there_was_none(form: type) -> None:
-    """Each voxel's image tells where it came from: there it had the label it has now."""
+def test_trap_no_annotated_voxel_appears_in_an_unannotated_place(form: type) -> None:
+    """The image encodes where each voxel came from; its label there must be the same."""
     moves = only(affine_share=0.8, degrees=30, scale=0.3, elastic_share=0.8, flip_share=0.5)
     came_in = 0
     for seed in range(6):
@@ -267,7 +267,7 @@ def test_trap_no_annotated_voxel_appears_where_there_was_none(form: type) -> Non
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_trap_augmentation_keeps_to_the_axial_plane(form: type) -> None:
+def test_trap_augmentation_stays_in_the_axial_plane(form: type) -> None:
     mask = torch.full((4, 32, 32, 5), 255, dtype=torch.uint8)
     mask[..., 2] = 1
     image = torch.zeros(4, 1, 32, 32, 5, dtype=torch.int16)

@@ -2,12 +2,11 @@ import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from helpers.interruptions import Interruption, NanWeights
-from helpers.training_options import JOINT, TINY
+from helpers.training_options import JOINT, QUIET, TINY
 from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from torch import Tensor
@@ -24,13 +23,6 @@ from training.fit.checkpoints import (
     settings_in,
 )
 from training.module import SarosSegmenter
-
-QUIET: dict[str, Any] = {
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-}
 
 
 class Scored(LightningModule):

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.training_options import UNSAVED
 from lightning import Trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from PIL import Image
@@ -24,14 +25,11 @@ def log(phantoms: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -
         batch_size=2,
         cache_dir=cache,
     )
+    loggers = [CSVLogger(folder, name="csv"), TensorBoardLogger(folder, name="", version="tb")]
     trainer = Trainer(
         max_epochs=3,
-        accelerator="cpu",
-        logger=[CSVLogger(folder, name="csv"), TensorBoardLogger(folder, name="", version="tb")],
         callbacks=[SamplePictures(every_n_epochs=2)],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
+        **UNSAVED | {"logger": loggers},
     )
     options = {"decoder_channels": (16, 16, 8, 8, 8)}
     trainer.fit(SarosSegmenter("joint", options=options), datamodule=data)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.training_options import UNSAVED
 from lightning import Trainer, seed_everything
 
 from saros_hf.labels import num_classes
@@ -14,18 +15,8 @@ from training.fit.watchdog import WastedRunError, Watchdog
 from training.module import SarosSegmenter
 
 
-def trainer(watchdog: Watchdog, folder: Path, epochs: int = 1) -> Trainer:
-    return Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        logger=False,
-        default_root_dir=folder,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        num_sanity_val_steps=0,
-        callbacks=[watchdog],
-    )
+def trainer(watchdog: Watchdog, epochs: int = 1) -> Trainer:
+    return Trainer(max_epochs=epochs, num_sanity_val_steps=0, callbacks=[watchdog], **UNSAVED)
 
 
 def data(phantoms: Path, cache: Path, **options: Any) -> SarosDataModule:  # noqa: ANN401
@@ -70,32 +61,32 @@ def spoiled(how: str, task: TaskChoice = "body-regions") -> Spoiled:
     return model
 
 
-def test_healthy_run_is_not_stopped(phantoms: Path, cache: Path, tmp_path: Path) -> None:
-    healthy = trainer(Watchdog(), tmp_path)
+def test_healthy_run_is_not_stopped(phantoms: Path, cache: Path) -> None:
+    healthy = trainer(Watchdog())
     healthy.fit(spoiled(""), datamodule=data(phantoms, cache))
     assert healthy.state.finished
     assert healthy.global_step == 2
 
 
-def test_nan_loss_stops_the_run(phantoms: Path, cache: Path, tmp_path: Path) -> None:
+def test_nan_loss_stops_the_run(phantoms: Path, cache: Path) -> None:
     with pytest.raises(WastedRunError, match=r"step 1: found a loss of nan.*learning_rate"):
-        trainer(Watchdog(), tmp_path).fit(spoiled("nan"), datamodule=data(phantoms, cache))
+        trainer(Watchdog()).fit(spoiled("nan"), datamodule=data(phantoms, cache))
 
 
 @pytest.mark.parametrize(
     ("task", "dead"), [("body-regions", "body-regions"), ("joint", "body-parts")]
 )
 def test_background_only_stops_the_run_after_the_warm_up(
-    phantoms: Path, cache: Path, tmp_path: Path, task: TaskChoice, dead: str
+    phantoms: Path, cache: Path, task: TaskChoice, dead: str
 ) -> None:
     message = f"epoch 1, {dead}: found background alone.*--data.window"
     with pytest.raises(WastedRunError, match=message):
-        trainer(Watchdog(warmup_epochs=1), tmp_path, epochs=4).fit(
+        trainer(Watchdog(warmup_epochs=1), epochs=4).fit(
             spoiled("background", task), datamodule=data(phantoms, cache, task=task)
         )
 
 
-def test_label_of_another_task_stops_the_run(phantoms: Path, cache: Path, tmp_path: Path) -> None:
+def test_label_of_another_task_stops_the_run(phantoms: Path, cache: Path) -> None:
     wrong = Mislabelled(
         phantoms,
         task="body-parts",
@@ -106,7 +97,7 @@ def test_label_of_another_task_stops_the_run(phantoms: Path, cache: Path, tmp_pa
     )
     message = "step 0, body-parts: found label 9, expected 0 to 6"
     with pytest.raises(WastedRunError, match=message):
-        trainer(Watchdog(), tmp_path).fit(spoiled("", "body-parts"), datamodule=wrong)
+        trainer(Watchdog()).fit(spoiled("", "body-parts"), datamodule=wrong)
 
 
 def batch(label: int, brightness: float) -> PatchBatch:

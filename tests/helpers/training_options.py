@@ -1,4 +1,6 @@
-"""Options of ``saros fit`` for runs of seconds."""
+"""Options of ``saros fit`` and of the trainer for runs of seconds."""
+
+from typing import Any
 
 TINY = [
     "--data.patch_size=[32,32]",
@@ -16,3 +18,13 @@ TINY = [
 ]
 
 JOINT = ["--config=joint", "--config=small"]
+
+QUIET: dict[str, Any] = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+"""Options of a trainer that prints and logs nothing."""
+
+UNSAVED = QUIET | {"enable_checkpointing": False}

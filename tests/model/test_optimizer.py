@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.training_options import UNSAVED
 from hypothesis import given
 from hypothesis import strategies as st
 from lightning import LightningModule, Trainer
@@ -46,36 +47,25 @@ class Line(LightningModule):
         return self.optimisation.configure(self.parameters(), self.trainer)
 
 
-def fit(
-    line: Line, folder: Path, *, batches: int = 9, resume: Path | None = None, **options: object
-) -> None:
-    trainer = Trainer(
-        accelerator="cpu",
-        logger=False,
-        default_root_dir=folder,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **{"enable_checkpointing": False} | options,
-    )
+def fit(line: Line, *, batches: int = 9, resume: Path | None = None, **options: object) -> None:
+    trainer = Trainer(**UNSAVED | options)
     trainer.fit(line, DataLoader(torch.zeros(batches, 1)), ckpt_path=resume, weights_only=True)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("decay", ["cosine", "poly"])
-def test_schedule_ends_with_the_last_step(
-    optimizer: OptimizerName, decay: Decay, tmp_path: Path
-) -> None:
+def test_schedule_ends_with_the_last_step(optimizer: OptimizerName, decay: Decay) -> None:
     line = Line(optimizer, decay)
-    fit(line, tmp_path, max_epochs=1)
+    fit(line, max_epochs=1)
     # Nine steps at (n + 1) / 10 of the run, the first two during the warm-up.
     expected = [0.5 * rate_at((n + 1) / 10, warmup=0.2, decay=decay) for n in range(9)]
     assert line.rates == pytest.approx(expected)
     assert line.rates[1] == max(line.rates) == 0.5
 
 
-def test_accumulated_batches_count_as_one_step(tmp_path: Path) -> None:
+def test_accumulated_batches_count_as_one_step() -> None:
     line = Line("adamw", "cosine")
-    fit(line, tmp_path, max_epochs=1, accumulate_grad_batches=3)
+    fit(line, max_epochs=1, accumulate_grad_batches=3)
     assert line.rates[:3] == [line.rates[0]] * 3
     assert len(set(line.rates)) == 3
 
@@ -87,10 +77,10 @@ def test_resumed_run_continues_at_its_share_of_the_schedule(
     """Half of four epochs is done, in steps of another batch size or number of devices."""
     every_epoch = ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1)
     whole = {"max_epochs": 4, "enable_checkpointing": True, "callbacks": [every_epoch]}
-    fit(Line("adamw", "cosine"), tmp_path, batches=8, **whole)
+    fit(Line("adamw", "cosine"), batches=8, **whole)
     line = Line("adamw", "cosine")
     half = {"resume": tmp_path / "epoch=1.ckpt", "accumulate_grad_batches": accumulated}
-    fit(line, tmp_path, batches=batches, max_epochs=4, **half)
+    fit(line, batches=batches, max_epochs=4, **half)
     steps = batches // accumulated
     progress = [(n + 1) / (4 * steps + 1) for n in range(2 * steps, 4 * steps)]
     expected = [0.5 * rate_at(p, warmup=0.2, decay="cosine") for p in progress]
@@ -98,9 +88,9 @@ def test_resumed_run_continues_at_its_share_of_the_schedule(
     assert line.rates[accumulated::accumulated] == pytest.approx(expected[1:])
 
 
-def test_schedule_ends_with_the_time_limit(tmp_path: Path) -> None:
+def test_schedule_ends_with_the_time_limit() -> None:
     line = Line("adamw", "cosine")
-    fit(line, tmp_path, max_epochs=-1, max_time={"seconds": 2})
+    fit(line, max_epochs=-1, max_time={"seconds": 2})
     assert max(line.rates) == pytest.approx(0.5, rel=0.02)
     assert line.rates[-1] < 0.02
     assert line.rates[len(line.rates) // 2] == pytest.approx(
@@ -108,9 +98,9 @@ def test_schedule_ends_with_the_time_limit(tmp_path: Path) -> None:
     )
 
 
-def test_run_without_an_end_is_refused(tmp_path: Path) -> None:
+def test_run_without_an_end_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--trainer.max_epochs: found -1.*--trainer.max_time"):
-        fit(Line("adamw", "cosine"), tmp_path, max_epochs=-1)
+        fit(Line("adamw", "cosine"), max_epochs=-1)
 
 
 def test_checkpoint_takes_over_the_options_given_now() -> None:
