@@ -1,6 +1,7 @@
 """Score many cases in parallel."""
 
 import multiprocessing
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -40,7 +41,7 @@ def evaluate(
     context = multiprocessing.get_context("spawn")
     scores: list[Score] = []
     failures: dict[str, SarosError] = {}
-    with ProcessPoolExecutor(processes, context, initializer=_use_one_thread) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=_start_worker) as pool:
         results = pool.map(partial(_scores_or_error, evaluation), chosen)
         try:
             for done, (pair, result) in enumerate(zip(chosen, results, strict=True), start=1):
@@ -78,5 +79,6 @@ def _scores_or_error(evaluation: Evaluation, pair: Pair) -> list[Score] | SarosE
         return error
 
 
-def _use_one_thread() -> None:
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the main process
     torch.set_num_threads(1)
