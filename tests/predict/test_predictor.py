@@ -184,6 +184,7 @@ def test_devices_wait_for_each_other_longer_than_half_an_hour() -> None:
     assert trainer.strategy._timeout > timedelta(days=30)
 
 
+@pytest.mark.slow
 def test_probabilities_of_folds_are_averaged(cts: Path, tmp_path: Path) -> None:
     run_folder = tmp_path / "run"
     for fold in (1, 2, 3):
