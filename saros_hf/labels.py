@@ -1,7 +1,7 @@
 """Labels of the two SAROS label maps (paper, Table 2): ids, names and display colours.
 
-A *region* is a tissue or cavity of ``body-regions.nii.gz``, a *part* a limb, the head or the torso
-of ``body-parts.nii.gz``. A *task* is one of the two label maps.
+A *region* is a tissue, cavity or organ of ``body-regions.nii.gz``. A *part* is the head, the torso
+or a limb in ``body-parts.nii.gz``. A *task* is one of these two label maps.
 """
 
 from enum import IntEnum

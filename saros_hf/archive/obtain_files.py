@@ -128,7 +128,7 @@ def obtain_masks(
         UnreadableFileError: It is not an intact ZIP of label maps.
         TransferError: The download failed.
     """
-    if given is not None and not _is_url(given):
+    if given is not None and not is_url(given):
         return _checked(Path(given), on_warning)
     path = folder / MASKS.name
     official = given is None or given == MASKS.url
@@ -151,7 +151,7 @@ def obtain_masks(
 
 def _copy_table(source: str | Path, aside: Path, patience: Patience, stop: Event) -> Path:
     """Return a copy in ``aside`` with the name of the source."""
-    if _is_url(source):
+    if is_url(source):
         name = PurePosixPath(urlsplit(str(source)).path).name
         path = aside / (name if _PLAIN_NAME.fullmatch(name) else TABLE_NAME)
         fetch = partial(download, str(source), path, patience=patience, stop=stop)
@@ -233,13 +233,13 @@ def _download_published(
             )
 
 
-def _is_url(source: str | Path) -> bool:
+def is_url(source: str | Path) -> bool:
     return isinstance(source, str) and re.match(r"https?://", source, re.IGNORECASE) is not None
 
 
 def _shown(source: str | Path) -> str:
     """Return a source for messages, an address without its secrets."""
-    return public_url(str(source)) if _is_url(source) else str(source)
+    return public_url(str(source)) if is_url(source) else str(source)
 
 
 def _warn_if_unknown(

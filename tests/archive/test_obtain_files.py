@@ -104,7 +104,7 @@ def test_invalid_table_from_the_server_is_refused(site: Site) -> None:
     for message in (
         "found no column id, .*TCIA",
         "found no case, expected one row",
-        r"found no text of comma-separated values \(field larger",
+        r"found a file that is not CSV text \(field larger",
     ):
         with pytest.raises(TableError, match=rf"{TABLE_PATH}: {message}"):
             site.obtain_table()
