@@ -50,9 +50,9 @@ def simulate(
     Raises:
         UsageError: An argument is out of range, or ``folder`` holds anything else.
 
-    Example:
-        >>> simulate(Path("phantoms"), cases=12, seed=0)  # doctest: +SKIP
-        PosixPath('phantoms/Segmentation-Info.csv')
+    Example::
+
+        simulate(Path("phantoms"), cases=12, seed=0)
     """
     _refuse_bad_numbers(cases=cases, seed=seed, size=size, jobs=jobs)
     cohort = phantom_cohort(cases, seed=seed)

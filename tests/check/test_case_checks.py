@@ -29,14 +29,14 @@ def only(
     parts: Volume | None = None,
     series_uid: str = "1.2.3",
 ) -> Finding:
-    """Return the one thing that is wrong with the case of a table that says LPS."""
+    """Return the only finding of a case whose table row says LPS."""
     row = replace(case("case_000"), series_instance_uid=series_uid)
     (finding,) = check_case(row, ct=image, regions=regions, parts=parts)
     assert finding.where == "case_000"
     return finding
 
 
-def test_a_sound_case_has_no_findings() -> None:
+def test_correct_case_has_no_findings() -> None:
     assert check_case(case("case_000"), ct=ct(), regions=mask(), parts=mask()) == ()
     assert check_case(case("case_000"), ct=ct(), regions=mask(), parts=None) == ()
     assert check_case(case("case_000"), ct=None, regions=None, parts=None) == ()
@@ -58,27 +58,27 @@ def test_another_shape_is_another_grid() -> None:
 
 
 @pytest.mark.parametrize("broken", [np.full((4, 4), np.nan), np.zeros((4, 4))])
-def test_an_affine_that_maps_nowhere_is_told(broken: np.ndarray) -> None:
+def test_singular_affine_is_an_error(broken: np.ndarray) -> None:
     finding = only(image=ct(affine=broken), regions=mask())
     assert finding.check == "grid"
     assert finding.message == "the affine of image is not invertible"
 
 
-def test_slices_are_five_millimetres_apart() -> None:
+def test_other_slice_spacing_is_an_error() -> None:
     three = np.diag([-2.0, -2.0, 3.0, 1.0])
     finding = only(image=ct(affine=three))
     assert finding.check == "slice-spacing"
     assert finding.message == "image has slices 3 mm apart, expected 5 mm"
 
 
-def test_orientation_is_that_of_the_case_table() -> None:
+def test_orientation_that_differs_from_the_case_table_is_an_error() -> None:
     lpi = Volume(mask().array, LPS @ np.diag([1.0, 1, -1, 1]))
     finding = only(regions=lpi)
     assert (finding.check, finding.severity) == ("orientation", "error")
     assert finding.message == "body-regions is LPI, the case table says LPS"
 
 
-def test_case_647_is_known_to_run_from_head_to_foot() -> None:
+def test_orientation_of_case_647_is_a_note() -> None:
     lpi = Volume(mask().array, LPS @ np.diag([1.0, 1, -1, 1]))
     finding = only(regions=lpi, series_uid=TOP_DOWN_UID)
     assert (finding.check, finding.severity) == ("orientation", "note")
@@ -86,7 +86,7 @@ def test_case_647_is_known_to_run_from_head_to_foot() -> None:
     assert only(regions=ras, series_uid=TOP_DOWN_UID).severity == "error"
 
 
-def test_a_slice_is_annotated_wholly_or_not_at_all() -> None:
+def test_partly_annotated_slices_are_an_error() -> None:
     regions = mask()
     regions.array[0, 0, 3] = 2
     regions.array[7, 5, 6] = 0
@@ -95,21 +95,21 @@ def test_a_slice_is_annotated_wholly_or_not_at_all() -> None:
     assert finding.message == "body-regions has slices that are partly 255: k = 3, 6"
 
 
-def test_a_hole_makes_an_annotated_slice_partial() -> None:
+def test_hole_makes_an_annotated_slice_partial() -> None:
     regions, parts = mask(), mask()
     regions.array[0, 0, 1] = 255
     found = check_case(case("case_000"), ct=None, regions=regions, parts=parts)
     assert [finding.check for finding in found] == ["partial-slice", "annotated-slices"]
 
 
-def test_a_mask_without_annotation_is_told() -> None:
+def test_mask_without_annotation_is_an_error() -> None:
     nothing = Volume(sparse_mask(SHAPE, []), LPS)
     finding = only(regions=nothing)
     assert finding.check == "not-annotated"
     assert finding.message == "body-regions has no annotated slice"
 
 
-def test_both_maps_are_annotated_on_the_same_slices() -> None:
+def test_maps_annotated_on_different_slices_are_an_error() -> None:
     finding = only(regions=mask([1, 3, 5]), parts=mask([1, 5, 6]))
     assert finding.check == "annotated-slices"
     assert finding.message == (
@@ -117,7 +117,7 @@ def test_both_maps_are_annotated_on_the_same_slices() -> None:
     )
 
 
-def test_foreground_that_differs_is_counted_in_voxels_and_slices() -> None:
+def test_differing_foreground_is_counted_in_voxels_and_slices() -> None:
     regions, parts = mask([1, 3, 5]), mask([1, 3, 5])
     regions.array[0, 0, 1] = 13  # another label, but body in both
     regions.array[0, :2, 3] = 0  # two voxels that are body in one alone
@@ -129,7 +129,7 @@ def test_foreground_that_differs_is_counted_in_voxels_and_slices() -> None:
     )
 
 
-def test_many_slices_are_not_all_named() -> None:
+def test_long_slice_lists_are_shortened() -> None:
     shape = (2, 2, 30)
     volume = Volume(sparse_mask(shape, [0]), LPS)
     volume.array[0, 0, 5:25] = 1

@@ -1,11 +1,10 @@
 from dataclasses import replace
 
 import pytest
-from helpers.case_folders import case
+from helpers.case_folders import case, published_cases
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saros_hf.cases.case import Case
 from saros_hf.cases.licenses import PHANTOM_COLLECTION
 from saros_hf.check.compare_with_paper import (
     compare_with_published,
@@ -13,7 +12,7 @@ from saros_hf.check.compare_with_paper import (
     why_not_compared,
 )
 from saros_hf.check.label_counts import LabelCounts, LabelTable, Presence, label_table
-from saros_hf.check.paper_tables import TABLE_1, TABLE_3
+from saros_hf.check.paper_tables import TABLE_3
 from saros_hf.folds import FOLDS, Fold
 from saros_hf.labels import BodyPart, Task
 
@@ -32,7 +31,7 @@ one_map = st.tuples(
 
 
 @given(st.lists(st.tuples(one_map, st.booleans()), max_size=12))
-def test_no_subset_of_a_cohort_differs_from_the_table_of_the_whole(
+def test_subsets_never_differ_from_the_table_of_the_whole_cohort(
     cohort: list[tuple[tuple[Fold, LabelCounts], bool]],
 ) -> None:
     published = label_table(member for member, _ in cohort)
@@ -42,7 +41,7 @@ def test_no_subset_of_a_cohort_differs_from_the_table_of_the_whole(
 
 
 @given(st.lists(one_map, min_size=1, max_size=8), st.data())
-def test_one_altered_count_is_found_in_a_whole_cohort(cohort: Cohort, data: st.DataObject) -> None:
+def test_one_changed_count_is_found_in_a_whole_cohort(cohort: Cohort, data: st.DataObject) -> None:
     published = label_table(cohort)
     index = data.draw(st.integers(0, len(cohort) - 1))
     fold, old = cohort[index]
@@ -72,14 +71,12 @@ def parts(*arms: int) -> LabelTable:
         (parts(1, 1, 1), False),  # three CTs of two
     ],
 )
-def test_what_a_subset_can_have_of_two_cts_and_five_slices(
-    there: LabelTable, possible: bool
-) -> None:
+def test_possible_counts_of_a_subset(there: LabelTable, possible: bool) -> None:
     found = compare_with_published(there, published=parts(2, 3, 0))
     assert (BodyPart.ARM_LEFT not in [one.label for one in found]) == possible
 
 
-def test_differences_are_told_with_both_numbers() -> None:
+def test_differences_show_both_numbers() -> None:
     (whole,) = compare_with_published(parts(2, 4, 0), parts(2, 3, 0))
     assert str(whole) == "test Arm Left: 2 CTs / 6 slices, published 2 / 5"
     (subset,) = compare_with_published(parts(2, 4), parts(2, 3, 0))
@@ -92,28 +89,14 @@ def test_differences_are_told_with_both_numbers() -> None:
     assert str(difference).startswith("fold-1 Background of body-parts: 150 CTs / 3361 slices, pub")
 
 
-def published_cases() -> list[Case]:
-    """Return 900 rows with the paper's collections."""
-    places = [
-        (collection, region)
-        for collection, numbers in TABLE_1.items()
-        for region, number in zip(("abdomen", "thorax", "wholebody"), numbers, strict=True)
-        for _ in range(number)
-    ]
-    return [
-        replace(case(f"case_{n:03}"), collection=collection, anatomic_region=region)
-        for n, (collection, region) in enumerate(places)
-    ]
-
-
-def test_the_published_case_table_has_the_published_collections() -> None:
+def test_published_case_table_has_the_published_collections() -> None:
     entries = count_collections(published_cases(), {"case_000", "case_001"})
     assert all(entry.in_table == entry.published for entry in entries)
     assert sum(entry.published for entry in entries) == 900
     assert sum(entry.present for entry in entries) == 2
 
 
-def test_an_altered_collection_shows_where_it_left_and_where_it_went() -> None:
+def test_changed_collection_differs_in_both_rows() -> None:
     rows = published_cases()
     kits = next(n for n, row in enumerate(rows) if row.collection == "C4KC-KiTS")
     rows[kits] = replace(rows[kits], collection="Other")
@@ -125,7 +108,7 @@ def test_an_altered_collection_shows_where_it_left_and_where_it_went() -> None:
     assert why_not_compared(rows) == ""
 
 
-def test_what_the_paper_does_not_speak_of_is_not_compared() -> None:
+def test_cases_outside_the_paper_are_not_compared() -> None:
     row = case("case_000")
     assert why_not_compared([row]) == ""
     assert "synthetic" in why_not_compared([replace(row, collection=PHANTOM_COLLECTION)] * 900)

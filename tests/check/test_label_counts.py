@@ -22,12 +22,12 @@ def test_labels_are_counted_once_per_annotated_slice(order: str) -> None:
     assert len(count_labels(by_hand(), "body-regions").slices) == 14
 
 
-def test_a_mask_without_annotation_counts_nothing() -> None:
+def test_mask_without_annotation_has_zero_counts() -> None:
     ignored = np.full((3, 3, 4), 255, np.uint8)
     assert count_labels(ignored, "body-parts").slices == (0,) * 7
 
 
-def test_a_value_that_is_no_label_is_refused() -> None:
+def test_unknown_label_is_refused() -> None:
     mask = by_hand()
     mask[0, 0, 0] = 9
     assert count_labels(mask, "body-regions").slices[9] == 1
@@ -35,7 +35,7 @@ def test_a_value_that_is_no_label_is_refused() -> None:
         count_labels(mask, "body-parts")
 
 
-def test_the_table_adds_up_cases_of_each_fold() -> None:
+def test_label_table_sums_the_cases_of_each_fold() -> None:
     table = label_table(
         [
             ("fold-1", LabelCounts("body-parts", (3, 3, 0, 0, 0, 0, 2))),
@@ -54,7 +54,7 @@ def test_the_table_adds_up_cases_of_each_fold() -> None:
     assert table.all_cases("body-regions") == 1
 
 
-def test_ids_that_both_label_maps_use_are_kept_apart() -> None:
+def test_shared_label_ids_of_both_maps_are_kept_apart() -> None:
     table = label_table([("fold-1", LabelCounts("body-parts", (1, 1, 1, 1, 1, 1, 1)))])
     assert BodyPart.HEAD == BodyRegion.MUSCLE
     assert table.cells["body-parts", BodyPart.HEAD, "fold-1"] == Presence(1, 1)

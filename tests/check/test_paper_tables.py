@@ -5,19 +5,19 @@ from saros_hf.folds import FOLDS
 from saros_hf.labels import TASKS, BodyPart, BodyRegion, labels
 
 
-def test_the_collections_add_up_to_300_cts_of_each_region() -> None:
+def test_collections_sum_to_300_cts_of_each_region() -> None:
     columns = list(zip(*TABLE_1.values(), strict=True))
     assert [sum(column) for column in columns] == [300, 300, 300]
     assert [sum(number > 0 for number in column) for column in columns] == [6, 5, 22]
     assert NUM_CASES == 900
 
 
-def test_the_collections_are_named_as_their_licences_are_listed() -> None:
+def test_every_collection_has_a_licence() -> None:
     licensed = {name for names in licenses._COLLECTIONS.values() for name in names}
     assert set(TABLE_1) == licensed - {licenses.PHANTOM_COLLECTION}
 
 
-def test_every_label_has_a_row_that_adds_up_to_its_overall_column() -> None:
+def test_folds_of_every_label_sum_to_the_overall_column() -> None:
     for task in TASKS:
         for label in labels(task):
             assert TABLE_3.overall(task, label) == TABLE_3_OVERALL[task, label], label

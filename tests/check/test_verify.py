@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.case_folders import LPS, case, sparse_mask, write_case, write_folder
+from helpers.case_folders import LPS, published_cases, sparse_mask, write_case, write_folder
 
 from saros_hf.cases.licenses import PHANTOM_COLLECTION
 from saros_hf.cases.table import find_table, read_case_table, write_case_table
 from saros_hf.check.label_counts import count_labels
-from saros_hf.check.paper_tables import TABLE_1
 from saros_hf.check.verify import Report, verify
 from saros_hf.errors import MissingFileError, TableError, UsageError
-from saros_hf.folds import FOLDS
 from saros_hf.nifti import write_volume
 from saros_hf.volume import Volume
 
@@ -26,7 +24,7 @@ class StopError(Exception):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three sound cases in a collection that the paper's tables say nothing of."""
+    """Three correct cases in a collection that is not in the paper's tables."""
     folder = write_folder(tmp_path / "saros")
     in_collection(folder, PHANTOM_COLLECTION)
     return folder
@@ -54,7 +52,7 @@ def rewrite(path: Path, change: Callable[[bytearray], None]) -> None:
     path.write_bytes(gzip.compress(bytes(raw)))
 
 
-def test_a_sound_folder_has_no_findings(folder: Path) -> None:
+def test_correct_folder_has_no_findings(folder: Path) -> None:
     report = verify(folder)
     assert findings(report) == []
     assert (report.cases_in_table, report.cases_present, report.cases_checked) == (3, 3, 3)
@@ -63,7 +61,7 @@ def test_a_sound_folder_has_no_findings(folder: Path) -> None:
     assert not report.compared
 
 
-def test_phantoms_are_sound(phantoms: Path) -> None:
+def test_phantoms_have_no_findings(phantoms: Path) -> None:
     report = verify(phantoms)
     assert findings(report) == []
     assert report.cases_checked == 12
@@ -81,7 +79,7 @@ def test_counts_are_in_table_order(folder: Path) -> None:
     assert report.counts[0].labels.slices[:3] == (2, 2, 0)
 
 
-def test_a_missing_body_parts_map_is_no_error(folder: Path) -> None:
+def test_missing_body_parts_map_is_no_error(folder: Path) -> None:
     (folder / "case_001" / "body-parts.nii.gz").unlink()
     report = verify(folder)
     assert findings(report) == []
@@ -89,7 +87,7 @@ def test_a_missing_body_parts_map_is_no_error(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["image", "body-regions"])
-def test_a_missing_file_is_told_and_the_others_checked(folder: Path, name: str) -> None:
+def test_missing_file_is_reported_and_the_others_are_checked(folder: Path, name: str) -> None:
     (folder / "case_001" / f"{name}.nii.gz").unlink()
     other = Volume(sparse_mask((8, 6, 7), []), LPS)
     write_volume(folder / "case_001" / "body-parts.nii.gz", other)
@@ -99,7 +97,7 @@ def test_a_missing_file_is_told_and_the_others_checked(folder: Path, name: str) 
 
 
 @pytest.mark.parametrize("name", ["image", "body-regions", "body-parts"])
-def test_damaged_files_are_told(folder: Path, name: str) -> None:
+def test_damaged_files_are_reported(folder: Path, name: str) -> None:
     cut, flipped, absurd = (folder / f"case_00{n}" / f"{name}.nii.gz" for n in range(3))
     cut.write_bytes(cut.read_bytes()[:-40])
     whole = bytearray(flipped.read_bytes())
@@ -112,7 +110,7 @@ def test_damaged_files_are_told(folder: Path, name: str) -> None:
     assert len(report.counts) == (6 if name == "image" else 3)
 
 
-def test_a_label_of_the_other_task_is_told(folder: Path) -> None:
+def test_label_of_the_other_task_is_reported(folder: Path) -> None:
     mask = sparse_mask((8, 6, 7), [1, 5])
     mask[0, 0, 1] = 13
     write_volume(folder / "case_002" / "body-parts.nii.gz", Volume(mask, LPS))
@@ -121,7 +119,7 @@ def test_a_label_of_the_other_task_is_told(folder: Path) -> None:
     assert finding.message.startswith("body-parts.nii.gz: found label 13, expected")
 
 
-def test_findings_of_the_voxels_come_through(folder: Path) -> None:
+def test_findings_of_the_case_checks_are_reported(folder: Path) -> None:
     write_case(folder, "case_000", affine=np.diag([-2.0, -2.0, 4.0, 1.0]))
     regions = Volume(sparse_mask((8, 6, 7), [1, 4]), LPS)
     write_volume(folder / "case_001" / "body-regions.nii.gz", regions)
@@ -134,7 +132,7 @@ def test_findings_of_the_voxels_come_through(folder: Path) -> None:
     ]
 
 
-def test_the_series_of_a_converted_ct_is_that_of_the_table(folder: Path) -> None:
+def test_ct_converted_from_another_series_is_an_error(folder: Path) -> None:
     for n, text in enumerate(
         (json.dumps({"series_instance_uid": "1.2.3.1"}), '{"series_instance_uid": "9.9"}', "[]")
     ):
@@ -144,7 +142,7 @@ def test_the_series_of_a_converted_ct_is_that_of_the_table(folder: Path) -> None
     assert report.findings[0].message == "CT of series 9.9, the case table says 1.2.3.2"
 
 
-def test_folders_without_a_row_and_leftovers_are_told(folder: Path) -> None:
+def test_folders_without_a_row_and_leftovers_are_reported(folder: Path) -> None:
     shutil.copytree(folder / "case_000", folder / "case_777")
     (folder / ".writing-abc").mkdir()
     (folder / "case_001" / ".writing-def").mkdir()
@@ -167,7 +165,7 @@ def test_absent_cases_are_no_error_unless_all_are(folder: Path) -> None:
     assert findings(verify(folder)) == [("saros", "missing-file", "error")]
 
 
-def test_without_folder_or_table_there_is_nothing_to_report(folder: Path) -> None:
+def test_missing_folder_or_table_is_refused(folder: Path) -> None:
     with pytest.raises(MissingFileError, match="no such folder"):
         verify(folder / "elsewhere")
     find_table(folder).write_text("id\n")
@@ -178,7 +176,7 @@ def test_without_folder_or_table_there_is_nothing_to_report(folder: Path) -> Non
         verify(folder)
 
 
-def test_a_sample_is_seeded_and_in_table_order(phantoms: Path) -> None:
+def test_sample_is_seeded_and_in_table_order(phantoms: Path) -> None:
     def drawn(seed: int, sample: int = 4) -> list[str]:
         report = verify(phantoms, sample=sample, seed=seed)
         assert (report.cases_present, report.cases_checked) == (12, min(sample, 12))
@@ -195,7 +193,7 @@ def test_numbers_less_than_one_are_refused(folder: Path, option: str) -> None:
         verify(folder, **{option: 0})
 
 
-def test_progress_counts_up_and_an_interruption_ends_it(folder: Path) -> None:
+def test_progress_counts_cases_and_errors_stop_the_run(folder: Path) -> None:
     steps: list[tuple[int, int]] = []
     verify(folder, progress=lambda *step: steps.append(step))
     assert steps == [(1, 3), (2, 3), (3, 3)]
@@ -207,30 +205,21 @@ def test_progress_counts_up_and_an_interruption_ends_it(folder: Path) -> None:
         verify(folder, jobs=1, progress=stop)
 
 
-def test_a_subset_is_compared_as_a_subset(folder: Path) -> None:
+def test_subset_is_compared_as_a_subset(folder: Path) -> None:
     in_collection(folder, "C4KC-KiTS")
     report = verify(folder)
     assert report.compared
-    told = {one.message for one in report.findings if one.check == "table-3"}
-    # All of the paper's CTs show muscle, so one without is none of them.
-    assert "fold-2 Muscle: 0 CTs / 0 slices in 1 of 150 cases, published 150 / 3396" in told
-    assert not any("Brain" in message or "Background" in message for message in told)
+    messages = {one.message for one in report.findings if one.check == "table-3"}
+    # All CTs of the paper show muscle, so a CT without it is not one of them.
+    assert "fold-2 Muscle: 0 CTs / 0 slices in 1 of 150 cases, published 150 / 3396" in messages
+    assert not any("Brain" in message or "Background" in message for message in messages)
     assert [one.message for one in report.findings if one.check == "not-compared"] == [
         "a case table of 3 rows, not the published one of 900"
     ]
 
 
-def test_the_whole_case_table_is_compared_with_table_1(tmp_path: Path) -> None:
-    places = [
-        (name, region)
-        for name, numbers in TABLE_1.items()
-        for region, number in zip(("abdomen", "thorax", "wholebody"), numbers, strict=True)
-        for _ in range(number)
-    ]
-    rows = [
-        replace(case(f"case_{n:03}", FOLDS[n % 6]), collection=name, anatomic_region=region)
-        for n, (name, region) in enumerate(places)
-    ]
+def test_whole_case_table_is_compared_with_table_1(tmp_path: Path) -> None:
+    rows = published_cases()
     rows[0] = replace(rows[0], collection="HNSCC")
     write_case(tmp_path, "case_001")
     write_case_table(tmp_path / "Segmentation-Info.csv", rows)

@@ -31,7 +31,7 @@ def text_of(*shown: object) -> list[str]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """Three cases that claim to be of SAROS, and show subcutaneous tissue alone."""
+    """Three cases in a SAROS collection that show subcutaneous tissue only."""
     folder = write_folder(tmp_path_factory.mktemp("report") / "saros")
     (folder / "case_001" / "body-parts.nii.gz").unlink()
     return verify(folder)
@@ -61,12 +61,12 @@ def test_findings_are_grouped_with_errors_first() -> None:
     assert shown[25] == "hu-range note 1 case_001: -3000 to 7 HU"
 
 
-def test_a_message_in_brackets_is_shown_as_it_is() -> None:
+def test_brackets_in_messages_are_not_markup() -> None:
     finding = Finding("case_001", "unreadable-file", "found [red] bytes")
     assert "found [red] bytes" in text_of(findings_table([finding]))[3]
 
 
-def test_table_3_marks_what_cannot_be(report: Report) -> None:
+def test_table_3_marks_impossible_counts(report: Report) -> None:
     assert len(tables(report)) == 3
     shown = text_of(tables(report)[2])
     # One case each of fold-1, fold-2 and test, two annotated slices each.
@@ -78,19 +78,19 @@ def test_table_3_marks_what_cannot_be(report: Report) -> None:
 
 
 def whole_cohort() -> list[CaseCounts]:
-    """Return 150 made-up cases per fold that have Table 3 of the paper together."""
+    """Return 150 made-up cases per fold whose counts sum to Table 3 of the paper."""
     cohort = []
     for task in TASKS:
         for fold in FOLDS:
             row = [TABLE_3.cells[task, label, fold] for label in labels(task)]
             for n in range(150):
-                # One slice in each CT, and all that is left in the first.
+                # One slice in each CT, and the remaining slices in the first.
                 slices = [(n < p.cts) + (n == 0) * (p.slices - p.cts) for p in row]
                 cohort.append(CaseCounts(case("case_000", fold), LabelCounts(task, tuple(slices))))
     return cohort
 
 
-def test_the_published_cohort_is_compared_count_by_count(report: Report) -> None:
+def test_published_cohort_is_compared_count_by_count(report: Report) -> None:
     whole = replace(report, counts=tuple(whole_cohort()))
     assert whole.label_table == TABLE_3
     assert not any(" ! " in line for line in text_of(tables(whole)[2])[3:-1])
@@ -100,7 +100,7 @@ def test_the_published_cohort_is_compared_count_by_count(report: Report) -> None
     ]
 
 
-def test_the_lines_say_what_was_compared(report: Report) -> None:
+def test_lines_state_the_extent_of_the_comparison(report: Report) -> None:
     assert lines(report)[1:4] == [
         "1 case without a body parts map, which is no error: case_001.",
         "Table 3, body-regions: 3 of 900 cases, compared as a subset.",
@@ -111,7 +111,7 @@ def test_the_lines_say_what_was_compared(report: Report) -> None:
     assert closing_line(one) == "1 case checked, 1 error, 0 notes"
 
 
-def test_table_1_marks_differences_of_a_whole_case_table_alone() -> None:
+def test_table_1_marks_differences_of_a_whole_case_table_only() -> None:
     small = [
         CollectionCount("C4KC-KiTS", "abdomen", present=2, in_table=3, published=175),
         CollectionCount("HNSCC", "wholebody", present=0, in_table=0, published=17),

@@ -3,8 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
-from helpers.dicom_files import flat_slices, write_series, write_slice
+from helpers.dicom_files import authors_array, flat_slices, read_all, write_series, write_slice
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.uid import (
@@ -18,29 +17,8 @@ from pydicom.uid import (
 from saros_hf.archive.local_files import open_source
 from saros_hf.dicom import find_series, read_series
 from saros_hf.errors import DicomError
-from saros_hf.volume import Volume
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-
-
-def read(folder: Path, spacing_mm: float | None = None) -> Volume:
-    (series,) = find_series(sorted(folder.rglob("*"))).series
-    return read_series(series, spacing_mm=spacing_mm)
-
-
-def authors_array(folder: Path) -> NDArray[np.int16]:
-    """The authors' grid rule by SimpleITK alone, indexed (i, j, k)."""
-    image = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
-    grid = sitk.Image(
-        image.GetWidth(),
-        image.GetHeight(),
-        round(image.GetDepth() * image.GetSpacing()[2] / 5),
-        image.GetPixelID(),
-    )
-    grid.SetSpacing((*image.GetSpacing()[:2], 5.0))
-    grid.SetOrigin(image.GetOrigin())
-    grid.SetDirection(image.GetDirection())
-    return sitk.GetArrayFromImage(sitk.Resample(image, grid)).T
 
 
 def noise(*shape: int) -> NDArray[np.int16]:
@@ -49,7 +27,7 @@ def noise(*shape: int) -> NDArray[np.int16]:
 
 def test_resampling_by_hand(tmp_path: Path) -> None:
     write_series(tmp_path, flat_slices(1, 2, 4, 7, 9), spacing_mm=2)
-    volume = read(tmp_path, spacing_mm=5)
+    volume = read_all(tmp_path, spacing_mm=5)
     # 5 slices of 2 mm make 2 of 5 mm: at 0 mm, and at 5 mm half way between 4 and 7.
     # The authors' filter cuts 5.5 to 5.
     assert volume.array[0, 0].tolist() == [1, 5]
@@ -60,7 +38,7 @@ def test_resampling_by_hand(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spacing_mm", [0.625, 1.25, 2.5, 3, 4.9, 7])
 def test_resampling_gives_the_authors_voxels(tmp_path: Path, spacing_mm: float) -> None:
     write_series(tmp_path, noise(17, 5, 6), spacing_mm)
-    np.testing.assert_array_equal(read(tmp_path, 5).array, authors_array(tmp_path))
+    np.testing.assert_array_equal(read_all(tmp_path, 5).array, authors_array(tmp_path))
 
 
 def test_last_slice_past_the_input_repeats_it_instead_of_water(tmp_path: Path) -> None:
@@ -69,25 +47,21 @@ def test_last_slice_past_the_input_repeats_it_instead_of_water(tmp_path: Path) -
     write_series(tmp_path / "inside", flat_slices(-900, -800, -700, -600, -500), spacing_mm=8)
     write_series(tmp_path / "past", flat_slices(-900, -800, -700), spacing_mm=8)
     inside, past = tmp_path / "inside", tmp_path / "past"
-    np.testing.assert_array_equal(read(inside, 5).array, authors_array(inside))
+    np.testing.assert_array_equal(read_all(inside, 5).array, authors_array(inside))
     assert authors_array(past)[0, 0].tolist() == [-900, -837, -775, -712, 0]
-    assert read(past, 5).array[0, 0].tolist() == [-900, -837, -775, -712, -700]
+    assert read_all(past, 5).array[0, 0].tolist() == [-900, -837, -775, -712, -700]
 
 
 @pytest.mark.parametrize("start_mm", [0, -376.440002, 0.1])
 @pytest.mark.parametrize("spacing_mm", [0.7, 1, 1.25, 2.5, 5])
-def test_slices_without_weight_are_not_missed(
+def test_skipping_slices_without_weight_changes_no_voxel(
     tmp_path: Path, spacing_mm: float, start_mm: float
 ) -> None:
     # At 1 mm four of five slices have no weight, or next to none where 5 k - start is rounded.
     for k, slice_ in enumerate(noise(23, 5, 6)):
-        write_slice(
-            tmp_path / f"{k}.dcm",
-            slice_,
-            (-171.3, -0.7, start_mm + spacing_mm * k),
-            PixelSpacing=[0.742188, 0.742188],
-        )
-    np.testing.assert_array_equal(read(tmp_path, 5).array, authors_array(tmp_path))
+        position = (-171.3, -0.7, start_mm + spacing_mm * k)
+        write_slice(tmp_path / f"{k}.dcm", slice_, position, PixelSpacing=[0.742188, 0.742188])
+    np.testing.assert_array_equal(read_all(tmp_path, 5).array, authors_array(tmp_path))
 
 
 def test_oblique_series_give_the_authors_voxels(tmp_path: Path) -> None:
@@ -95,19 +69,17 @@ def test_oblique_series_give_the_authors_voxels(tmp_path: Path) -> None:
     rows, columns = (1, 0, 0), (0, np.cos(angle), np.sin(angle))
     normal = np.cross(rows, columns)
     for k, slice_ in enumerate(noise(17, 5, 6)):
-        write_slice(
-            tmp_path / f"{k}.dcm",
-            slice_,
-            (1.3 * k * normal + (-171.3, -0.7, 12.9)).round(6).tolist(),
-            ImageOrientationPatient=np.round([*rows, *columns], 6).tolist(),
-        )
-    np.testing.assert_array_equal(read(tmp_path, 5).array, authors_array(tmp_path))
+        position = (1.3 * k * normal + (-171.3, -0.7, 12.9)).round(6).tolist()
+        orientation = np.round([*rows, *columns], 6).tolist()
+        path = tmp_path / f"{k}.dcm"
+        write_slice(path, slice_, position, ImageOrientationPatient=orientation)
+    np.testing.assert_array_equal(read_all(tmp_path, 5).array, authors_array(tmp_path))
 
 
 def test_copies_of_a_slice_are_one_slice(tmp_path: Path) -> None:
     write_series(tmp_path / "first", flat_slices(1, 2, 3))
     shutil.copytree(tmp_path / "first", tmp_path / "again")
-    assert read(tmp_path).array[0, 0].tolist() == [1, 2, 3]
+    assert read_all(tmp_path).array[0, 0].tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless, RLELossless])
@@ -117,52 +89,46 @@ def test_compressed_transfer_syntaxes(tmp_path: Path, syntax: str) -> None:
         data = dcmread(path)
         data.compress(syntax)
         data.save_as(path)
-    np.testing.assert_array_equal(read(tmp_path).array, voxels.T)
+    np.testing.assert_array_equal(read_all(tmp_path).array, voxels.T)
 
 
-def published(folder: Path) -> Volume:
-    (series,) = find_series(sorted(folder.rglob("*.dcm"))).series
-    return read_series(series, spacing_mm=5, stacking="published")
-
-
-def test_published_stacking_is_the_authors_whatever_the_geometry(tmp_path: Path) -> None:
+def test_published_stacking_accepts_uneven_slices(tmp_path: Path) -> None:
     uneven = [0, 2, 4, 7, 9, 11]
     for k, (slice_, z) in enumerate(zip(noise(6, 5, 6), uneven, strict=True)):
         write_slice(tmp_path / f"{k}.dcm", slice_, (0, 0, z))
     with pytest.raises(DicomError, match="a gap of 3 mm"):
-        read(tmp_path)
+        read_all(tmp_path)
     # 11 mm in 5 steps are 2.2 mm each: 6 slices of 2.2 mm make 3 of 5 mm.
-    volume = published(tmp_path)
+    volume = read_all(tmp_path, 5, "published")
     assert volume.shape == (6, 5, 3)
     np.testing.assert_array_equal(volume.array, authors_array(tmp_path))
 
 
-def test_published_stacking_still_refuses_what_is_no_stack(tmp_path: Path) -> None:
+def test_published_stacking_refuses_slices_without_position(tmp_path: Path) -> None:
     write_series(tmp_path, flat_slices(1, 2, 3, 4), ImagePositionPatient=None)
     with pytest.raises(DicomError, match="no ImagePositionPatient"):
-        published(tmp_path)
+        read_all(tmp_path, 5, "published")
 
 
 def test_stacking_against_the_normal_starts_at_the_head(tmp_path: Path) -> None:
     write_series(tmp_path, flat_slices(1, 2, 4, 7, 9), spacing_mm=2)
-    (series,) = find_series(sorted(tmp_path.rglob("*"))).series
-    volume = read_series(series, spacing_mm=5, stacking="against-normal")
+    volume = read_all(tmp_path, 5, "against-normal")
     # 9 at the top, and 5 mm below it half way between 4 and 2.
     assert volume.array[0, 0].tolist() == [9, 3]
     assert volume.orientation == "LPI"
     np.testing.assert_allclose(volume.affine[:3, 3], (30, 40, -12))
 
 
-def test_too_thin_to_leave_a_slice(tmp_path: Path) -> None:
+def test_series_thinner_than_a_slice_is_refused(tmp_path: Path) -> None:
     write_series(tmp_path, flat_slices(1, 2), spacing_mm=1)
     with pytest.raises(DicomError, match=r"found 2 slices over 2 mm, expected more than 2\.5 mm"):
-        read(tmp_path, 5)
+        read_all(tmp_path, 5)
 
 
 def test_affine_leads_from_voxels_to_ras_millimetres(tmp_path: Path) -> None:
     voxels = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
     write_series(tmp_path, voxels, spacing_mm=4, PixelSpacing=[0.5, 0.8])
-    volume = read(tmp_path)
+    volume = read_all(tmp_path)
     assert volume.orientation == "LPS"
     assert volume.array[3, 1, 1] == voxels[1, 1, 3]
     # LPS (-30 + 3 * 0.8, -40 + 1 * 0.5, -20 + 1 * 4), then the signs of x and y turned.
@@ -173,12 +139,12 @@ def test_slices_follow_their_positions_not_names_or_numbers(tmp_path: Path) -> N
     for name, number, z in [("b", 1, 10), ("c", 3, 0), ("a", 2, 5)]:
         path = tmp_path / f"deep-{z}" / f"{name}.dcm"
         write_slice(path, flat_slices(z)[0], (0, 0, z), InstanceNumber=number)
-    assert read(tmp_path).array[0, 0].tolist() == [0, 5, 10]
+    assert read_all(tmp_path).array[0, 0].tolist() == [0, 5, 10]
 
 
 def test_upside_down_rows_stack_downwards(tmp_path: Path) -> None:
     write_series(tmp_path, flat_slices(1, 2, 3), ImageOrientationPatient=[1, 0, 0, 0, -1, 0])
-    volume = read(tmp_path)
+    volume = read_all(tmp_path)
     assert volume.orientation == "LAI"
     assert volume.array[0, 0].tolist() == [3, 2, 1]
     np.testing.assert_allclose(volume.affine[:3, 3], (30, 40, -10))
@@ -186,42 +152,32 @@ def test_upside_down_rows_stack_downwards(tmp_path: Path) -> None:
 
 def test_every_slice_has_its_own_rescale(tmp_path: Path) -> None:
     for k, (slope, intercept) in enumerate([(1, -1024), (2, -1000), (0.5, 0.25)]):
-        write_slice(
-            tmp_path / f"{k}.dcm",
-            flat_slices(101)[0],
-            (0, 0, 5 * k),
-            RescaleSlope=slope,
-            RescaleIntercept=intercept,
-        )
+        rescale = {"RescaleSlope": slope, "RescaleIntercept": intercept}
+        write_slice(tmp_path / f"{k}.dcm", flat_slices(101)[0], (0, 0, 5 * k), **rescale)
     # 101 - 1024, 202 - 1000, and 50.75 rounded.
-    assert read(tmp_path).array[0, 0].tolist() == [-923, -798, 51]
+    assert read_all(tmp_path).array[0, 0].tolist() == [-923, -798, 51]
 
 
-def test_padding_is_kept_and_values_beyond_int16_are_cut(tmp_path: Path) -> None:
+def test_padding_is_kept_and_values_beyond_int16_are_clipped(tmp_path: Path) -> None:
     stored = flat_slices(0, 1).astype(np.uint16)
     stored[:, 0, 0] = 60000
     write_series(tmp_path, stored, RescaleIntercept=-3024)  # type: ignore[arg-type]
-    volume = read(tmp_path, 5)
+    volume = read_all(tmp_path, 5)
     assert volume.array[1, 1].tolist() == [-3024, -3023]
     assert volume.array[0, 0].tolist() == [32767, 32767]
 
 
 def test_other_files_are_left_out_and_counted(tmp_path: Path) -> None:
     write_series(tmp_path, flat_slices(1, 2, 3))
-    one = flat_slices(7)[0]
-    write_slice(tmp_path / "scout", one, (0, 0, 3), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
-    write_slice(tmp_path / "mr.dcm", one, (0, 0, 3), Modality="MR", SeriesInstanceUID="1.2.3")
-    write_slice(tmp_path / "report", one, (0, 0, 3), SOPClassUID=SecondaryCaptureImageStorage)
-    write_slice(
-        tmp_path / "contours.dcm",
-        one,
-        (0, 0, 3),
-        SOPClassUID=RTStructureSetStorage,
-        Modality="RTSTRUCT",
-        PixelData=None,
-        Rows=None,
-        Columns=None,
-    )
+    no_image = {"PixelData": None, "Rows": None, "Columns": None}
+    others: dict[str, dict[str, object]] = {
+        "scout": {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+        "mr.dcm": {"Modality": "MR", "SeriesInstanceUID": "1.2.3"},
+        "report": {"SOPClassUID": SecondaryCaptureImageStorage},
+        "contours.dcm": {"SOPClassUID": RTStructureSetStorage, "Modality": "RTSTRUCT", **no_image},
+    }
+    for name, elements in others.items():
+        write_slice(tmp_path / name, flat_slices(7)[0], (0, 0, 3), **elements)
     (tmp_path / "notes.txt").write_text("no DICOM")
     contents = find_series(path for path in tmp_path.iterdir() if path.is_file())
     assert [len(series.slices) for series in contents.series] == [3]
@@ -235,7 +191,7 @@ def test_other_files_are_left_out_and_counted(tmp_path: Path) -> None:
     }
 
 
-def test_emptied_uids_make_one_lasting_series_per_folder(tmp_path: Path) -> None:
+def test_emptied_uids_make_one_reproducible_series_per_folder(tmp_path: Path) -> None:
     for name, value in [("first", 1), ("second", 2)]:
         write_series(tmp_path / name, flat_slices(value, 3), SeriesInstanceUID="", SOPClassUID="")
     shutil.copytree(tmp_path / "first", tmp_path / "third")
@@ -244,6 +200,7 @@ def test_emptied_uids_make_one_lasting_series_per_folder(tmp_path: Path) -> None
     assert all(uid.startswith("2.25.") and len(uid) <= 64 for uid in uids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape", "spacing_mm"),
     [

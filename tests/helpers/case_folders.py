@@ -1,5 +1,6 @@
 """Small SAROS folders worked out by hand, for tests that need to know every voxel."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ from numpy.typing import NDArray
 
 from saros_hf.cases.case import Case
 from saros_hf.cases.table import TABLE_NAME, write_case_table
-from saros_hf.folds import Fold
+from saros_hf.check.paper_tables import TABLE_1
+from saros_hf.folds import FOLDS, Fold
 from saros_hf.nifti import write_volume
 from saros_hf.volume import Volume
 
@@ -65,3 +67,17 @@ def write_folder(folder: Path, folds: tuple[Fold, ...] = ("fold-2", "fold-1", "t
         write_case(folder, one.case_id)
     write_case_table(folder / TABLE_NAME, cases)
     return folder
+
+
+def published_cases() -> list[Case]:
+    """Return 900 rows of the case table with the collections and regions of the paper."""
+    places = [
+        (collection, region)
+        for collection, numbers in TABLE_1.items()
+        for region, number in zip(("abdomen", "thorax", "wholebody"), numbers, strict=True)
+        for _ in range(number)
+    ]
+    return [
+        replace(case(f"case_{n:03}", FOLDS[n % 6]), collection=collection, anatomic_region=region)
+        for n, (collection, region) in enumerate(places)
+    ]

@@ -1,13 +1,17 @@
-"""Write small DICOM series with made-up voxels."""
+"""Write small DICOM series with made-up voxels, and read them back."""
 
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk  # noqa: N813
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from saros_hf.dicom import Stacking, find_series, read_series
+from saros_hf.volume import Volume
 
 SERIES_UID = "1.2.826.0.1.3680043.10.1"
 OTHER_UID = "1.2.826.0.1.3680043.10.9"
@@ -16,7 +20,7 @@ OTHER_UID = "1.2.826.0.1.3680043.10.9"
 def write_slice(
     path: Path, stored: NDArray[np.int16], position: Sequence[float], **elements: object
 ) -> None:
-    """Write one slice; ``elements`` are DICOM keywords, ``None`` takes one out."""
+    """Write one slice; ``elements`` are DICOM keywords, ``None`` removes one."""
     data = Dataset()
     data.SOPClassUID = CTImageStorage
     data.SOPInstanceUID = generate_uid()
@@ -71,5 +75,24 @@ def good_series(folder: Path, uid: str = SERIES_UID) -> list[Path]:
 
 
 def zipped(folder: Path) -> Path:
-    """Return a .zip beside ``folder`` that holds what it holds."""
+    """Return a .zip with the content of ``folder`` beside it."""
     return Path(shutil.make_archive(str(folder), "zip", folder))
+
+
+def read_all(
+    folder: Path, spacing_mm: float | None = None, stacking: Stacking = "along-normal"
+) -> Volume:
+    """Read the one series in a folder."""
+    (series,) = find_series(sorted(folder.rglob("*"))).series
+    return read_series(series, spacing_mm=spacing_mm, stacking=stacking)
+
+
+def authors_array(folder: Path) -> NDArray[np.int16]:
+    """Return a series on the authors' 5 mm grid by SimpleITK alone, indexed (i, j, k)."""
+    image = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
+    slices = round(image.GetDepth() * image.GetSpacing()[2] / 5)
+    grid = sitk.Image(image.GetWidth(), image.GetHeight(), slices, image.GetPixelID())
+    grid.SetSpacing((*image.GetSpacing()[:2], 5.0))
+    grid.SetOrigin(image.GetOrigin())
+    grid.SetDirection(image.GetDirection())
+    return sitk.GetArrayFromImage(sitk.Resample(image, grid)).T

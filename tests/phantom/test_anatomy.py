@@ -1,3 +1,4 @@
+import hashlib
 import re
 from dataclasses import replace
 from functools import cache
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from saros_hf.cases.case import Case
 from saros_hf.cases.licenses import PHANTOM_COLLECTION
 from saros_hf.folds import FOLDS
 from saros_hf.labels import IGNORE_INDEX, BodyPart, BodyRegion
@@ -32,10 +32,6 @@ def scans() -> list[PhantomScan]:
     return [scan(number) for number in range(CASES)]
 
 
-def whole_body(case: Case) -> bool:
-    return case.anatomic_region == "wholebody"
-
-
 def first(region: str) -> int:
     return next(n for n, case in enumerate(COHORT) if case.anatomic_region == region)
 
@@ -45,7 +41,9 @@ def first(region: str) -> int:
 
 @settings(max_examples=60, deadline=None)
 @given(cases=st.integers(1, 150), seed=st.integers(0, 2**32))
-def test_cohort_is_balanced_at_every_size(cases: int, seed: int) -> None:
+def test_cohorts_of_any_size_are_balanced_and_keep_patients_in_one_fold(
+    cases: int, seed: int
+) -> None:
     table = phantom_cohort(cases, seed=seed)
     assert [case.case_id for case in table] == [f"case_{n:03}" for n in range(cases)]
     sizes = [sum(case.fold == fold for case in table) for fold in FOLDS]
@@ -55,12 +53,6 @@ def test_cohort_is_balanced_at_every_size(cases: int, seed: int) -> None:
     assert abs(2 * sum(case.sex == "female" for case in table) - cases) <= 2
     assert {case.collection for case in table} == {PHANTOM_COLLECTION}
     assert {case.license for case in table} == {"synthetic"}
-
-
-@settings(max_examples=60, deadline=None)
-@given(cases=st.integers(1, 150), seed=st.integers(0, 2**32))
-def test_scans_of_one_patient_share_fold_and_sex(cases: int, seed: int) -> None:
-    table = phantom_cohort(cases, seed=seed)
     patients: dict[str, set[tuple[str, str, bool]]] = {}
     for case in table:
         facts = case.fold, case.sex, case.has_breast_implant
@@ -70,17 +62,14 @@ def test_scans_of_one_patient_share_fold_and_sex(cases: int, seed: int) -> None:
     assert pairs == (max(1, cases // 20) if cases >= 12 else 0)
 
 
-def test_every_fold_has_every_anatomic_region_and_both_sexes() -> None:
+def test_folds_of_a_cohort() -> None:
+    assert {case.fold for case in phantom_cohort(3, seed=0)} == {"fold-2", "fold-1", "test"}
     table = phantom_cohort(36, seed=3)
     for fold in FOLDS:
         own = [case for case in table if case.fold == fold]
         assert len(own) == 6
         assert {case.anatomic_region for case in own} == {"abdomen", "thorax", "wholebody"}
         assert {case.sex for case in own} == {"female", "male"}
-
-
-def test_three_cases_already_have_training_validation_and_test() -> None:
-    assert {case.fold for case in phantom_cohort(3, seed=0)} == {"fold-2", "fold-1", "test"}
 
 
 @pytest.mark.parametrize(("cases", "lai"), [(6, 1), (48, 4), (96, 7)])
@@ -108,20 +97,30 @@ def test_uids_are_unique_and_legal() -> None:
 # Reproducibility
 
 
-def test_same_seed_same_voxels() -> None:
-    again = phantom_scan(COHORT[1], seed=SEED, size=SIZE)
-    for name in ("image", "body_regions", "dense_body_parts"):
-        assert np.array_equal(getattr(again, name).array, getattr(scan(1), name).array)
-        assert np.array_equal(getattr(again, name).affine, getattr(scan(1), name).affine)
+@pytest.mark.parametrize(
+    ("seed", "expected"),
+    [
+        (0, "da004433a106d7c26b75dc8aee88c3ac7648888824ab791cf886f33403cee085"),
+        (7, "9fa386a2f2c4eb14162fc186c767a75cef3b2ae80dc29acf74dffe2fc0ffc3dc"),
+    ],
+)
+def test_voxels_of_a_seed_never_change(seed: int, expected: str) -> None:
+    """Digests were recorded on x86-64 with the versions of constraints.txt."""
+    digest = hashlib.sha256()
+    for case in phantom_cohort(3, seed=seed):
+        found = phantom_scan(case, seed=seed, size=64)
+        for volume in (
+            found.image,
+            found.body_regions,
+            found.dense_body_regions,
+            found.dense_body_parts,
+        ):
+            digest.update(volume.array.tobytes())
+            digest.update(volume.affine.tobytes())
+    assert digest.hexdigest() == expected
 
 
-def test_other_seed_other_body() -> None:
-    other = phantom_scan(COHORT[1], seed=SEED + 1, size=SIZE)
-    same_shape = other.image.shape == scan(1).image.shape
-    assert not (same_shape and np.array_equal(other.image.array, scan(1).image.array))
-
-
-def test_no_two_patients_are_alike_but_two_scans_of_one_are() -> None:
+def test_only_scans_of_one_patient_share_a_build() -> None:
     table = phantom_cohort(60, seed=0)
     builds = {(p.height_mm, p.frame, p.fat_mm) for p in (patient_of(c, seed=0) for c in table)}
     assert len(builds) == len({case.patient_id for case in table})
@@ -156,7 +155,7 @@ def test_grid_and_types(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", range(CASES))
-def test_annotated_slices_are_whole_and_the_rest_is_255(number: int) -> None:
+def test_annotated_slices_are_complete_and_the_rest_is_255(number: int) -> None:
     found = scan(number)
     regions = found.body_regions.array
     annotated = annotated_slices(regions)
@@ -169,14 +168,12 @@ def test_annotated_slices_are_whole_and_the_rest_is_255(number: int) -> None:
         assert np.array_equal(parts > 0, regions > 0)
 
 
-def test_gaps_are_mostly_five_but_not_always() -> None:
+def test_annotation_gaps_are_mostly_five_slices() -> None:
     gaps = np.concatenate([np.diff(annotated_slices(s.body_regions.array)) for s in scans()])
     assert np.median(gaps) == 5
     assert 0.7 < (gaps == 5).mean() < 0.97
-    irregular = [
-        (np.diff(annotated_slices(s.body_regions.array)) != 5).any() for s in scans()
-    ].count(True)
-    assert irregular >= CASES / 2
+    irregular = [(np.diff(annotated_slices(s.body_regions.array)) != 5).any() for s in scans()]
+    assert sum(irregular) >= CASES / 2
 
 
 def test_slices_with_metal_are_not_annotated() -> None:
@@ -199,7 +196,7 @@ def test_every_label_occurs_in_annotated_slices() -> None:
     assert parts == {*map(int, BodyPart), IGNORE_INDEX}
 
 
-def test_implant_is_there_if_and_only_if_the_table_says_so() -> None:
+def test_implants_match_the_case_table() -> None:
     for number, case in enumerate(COHORT):
         voxels = (scan(number).dense_body_regions.array == BodyRegion.BREAST_IMPLANT).any()
         assert voxels == case.has_breast_implant
@@ -300,12 +297,8 @@ def test_median_hu(label: BodyRegion, low: float, high: float) -> None:
 
 
 def test_fat_looks_alike_in_every_region() -> None:
-    labels = (
-        BodyRegion.SUBCUTANEOUS_TISSUE,
-        BodyRegion.ABDOMINAL_CAVITY,
-        BodyRegion.MEDIASTINUM,
-        BodyRegion.MUSCLE,
-    )
+    labels = [BodyRegion[name] for name in
+              ("SUBCUTANEOUS_TISSUE", "ABDOMINAL_CAVITY", "MEDIASTINUM", "MUSCLE")]  # fmt: skip
     for found in scans():
         hu, regions = found.image.array, found.dense_body_regions.array
         fat = (hu > FAT[0]) & (hu < FAT[1])
@@ -314,7 +307,7 @@ def test_fat_looks_alike_in_every_region() -> None:
         assert abs(medians[0] - medians[1]) < 15
 
 
-def test_thresholds_cannot_tell_cavity_from_muscle() -> None:
+def test_thresholds_cannot_separate_cavity_and_muscle() -> None:
     """The middle half of soft tissue in the abdomen overlaps muscle in most scans."""
     overlaps = 0
     for found in scans():

@@ -9,8 +9,7 @@ from saros_hf.cases.case import PHANTOM_DESCRIPTION
 from saros_hf.cases.table import TABLE_NAME, find_table, read_case_table
 from saros_hf.errors import UsageError
 from saros_hf.nifti import read_image, read_mask
-from saros_hf.phantom import phantom_cohort, phantom_scan
-from saros_hf.phantom import write_cohort as simulate_module
+from saros_hf.phantom import phantom_cohort, phantom_scan, write_cohort
 from saros_hf.phantom.write_cohort import MARKER_NAME, simulate
 from saros_hf.volume import Volume
 
@@ -36,11 +35,8 @@ def cohort_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_table_reads_back_as_the_cohort(cohort_dir: Path) -> None:
+def test_folder_has_the_layout_of_saros(cohort_dir: Path) -> None:
     assert read_case_table(find_table(cohort_dir)) == phantom_cohort(8, seed=5)
-
-
-def test_folder_holds_what_saros_holds(cohort_dir: Path) -> None:
     expected = {MARKER_NAME, TABLE_NAME, *(f"case_{n:03}" for n in range(8))}
     assert {path.name for path in cohort_dir.iterdir()} == expected
     all_three = {"image.nii.gz", "body-regions.nii.gz", "body-parts.nii.gz"}
@@ -50,7 +46,7 @@ def test_folder_holds_what_saros_holds(cohort_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 3])  # LPS and LAI
-def test_files_hold_the_phantom(cohort_dir: Path, number: int) -> None:
+def test_files_equal_the_phantom(cohort_dir: Path, number: int) -> None:
     case = phantom_cohort(8, seed=5)[number]
     scan = phantom_scan(case, seed=5, size=SIZE)
     image = read_image(cohort_dir / case.case_id / "image.nii.gz")
@@ -62,12 +58,13 @@ def test_files_hold_the_phantom(cohort_dir: Path, number: int) -> None:
     assert image.same_grid(regions)
 
 
-def test_it_is_labelled_synthetic(cohort_dir: Path) -> None:
+def test_files_are_labelled_synthetic(cohort_dir: Path) -> None:
     header = nib.Nifti1Image.from_filename(cohort_dir / "case_000" / "image.nii.gz").header
     assert bytes(header["descrip"]).rstrip(b"\0").decode() == PHANTOM_DESCRIPTION
     assert json.loads((cohort_dir / MARKER_NAME).read_text())["description"] == PHANTOM_DESCRIPTION
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     both = tmp_path / "both"
@@ -77,7 +74,7 @@ def test_two_processes_write_the_same_bytes(tmp_path: Path) -> None:
     assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_an_interrupted_run_is_finished_by_the_next(tmp_path: Path) -> None:
+def test_interrupted_run_is_resumed(tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         if done == 2 < total:
             raise StopError
@@ -96,46 +93,38 @@ def test_an_interrupted_run_is_finished_by_the_next(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".writing-*"))
 
 
-def test_a_case_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_case_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full_disk(path: Path, volume: Volume, *, description: str) -> None:
         if path.name.startswith("body-parts"):
             raise OSError(28, "No space left on device")
         path.write_bytes(description.encode() + bytes(volume.shape[2] % 2))
 
-    monkeypatch.setattr(simulate_module, "write_volume", full_disk)
+    monkeypatch.setattr(write_cohort, "write_volume", full_disk)
     with pytest.raises(OSError, match="No space"):
         simulate(tmp_path, cases=1, seed=0, size=SIZE, jobs=1)
     assert [path.name for path in tmp_path.iterdir()] == [MARKER_NAME]
 
 
-def test_it_refuses_a_folder_with_anything_else(tmp_path: Path) -> None:
-    (tmp_path / "thesis.docx").write_text("mine")
-    with pytest.raises(UsageError, match=r"thesis\.docx"):
-        simulate(tmp_path, cases=1, seed=0, size=SIZE)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
-
-
-def test_it_refuses_real_cases(tmp_path: Path) -> None:
-    (tmp_path / "case_000").mkdir()
-    with pytest.raises(UsageError, match="case_000"):
-        simulate(tmp_path, cases=1, seed=0, size=SIZE)
-
-
-def test_it_refuses_a_cohort_of_another_seed(cohort_dir: Path) -> None:
-    with pytest.raises(UsageError, match="other arguments"):
-        simulate(cohort_dir, cases=8, seed=6, size=SIZE)
-
-
-def test_it_refuses_a_file(tmp_path: Path) -> None:
+def test_folders_with_other_content_are_refused(tmp_path: Path, cohort_dir: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.docx").write_text("mine")
+    (tmp_path / "real" / "case_000").mkdir(parents=True)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="found a file"):
-        simulate(tmp_path / "file", cases=1, seed=0, size=SIZE)
+    for folder, found in [
+        (tmp_path / "other", r"thesis\.docx"),
+        (tmp_path / "real", "case_000"),
+        (tmp_path / "file", "found a file"),
+        (cohort_dir, "other arguments"),
+    ]:
+        with pytest.raises(UsageError, match=found):
+            simulate(folder, cases=8, seed=6, size=SIZE)
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.docx"]
 
 
 @pytest.mark.parametrize(
     "wrong", [{"cases": 0}, {"size": 63}, {"size": 513}, {"seed": -1}, {"jobs": 0}]
 )
-def test_it_refuses_numbers_out_of_range(tmp_path: Path, wrong: dict[str, int]) -> None:
+def test_numbers_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
     (option,) = wrong
     right = {"cases": 1, "seed": 0, "size": SIZE, "jobs": 1}
     with pytest.raises(UsageError, match=f"^{option}: found") as caught:
