@@ -1,4 +1,4 @@
-"""Which cases may be published: a guard against mistakes, not against forgery."""
+"""Rules for what may be published: a guard against mistakes, not against forgery."""
 
 import gzip
 import tempfile
