@@ -20,8 +20,9 @@ Run: TypeAlias = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run ``saros`` in this process; return exit code, output and errors."""
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run ``saros`` in this process, in the test's folder; return exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)  # saros fit writes to runs/ by default
 
     def call(*arguments: str | Path) -> tuple[int, str, str]:
         code = 0
