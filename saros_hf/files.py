@@ -17,6 +17,15 @@ ASIDE_PREFIX = ".writing-"
 _HOUR_S = 3600.0
 
 
+def sync(path: Path) -> None:
+    """Write what the system still buffers of a file or folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a path to write to; the file replaces ``path`` when the block ends without an error.
@@ -30,8 +39,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
     aside = folder / path.name
     try:
         yield aside
-        with aside.open("rb") as written:
-            os.fsync(written.fileno())
+        sync(aside)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
@@ -61,8 +69,7 @@ def replace_files(folder: Path, ours: re.Pattern[str]) -> Iterator[Path]:
         yield aside
         names = files_in(aside)
         for name in names:
-            with (aside / name).open("rb") as written:
-                os.fsync(written.fileno())
+            sync(aside / name)
         for name in names:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (aside / name).replace(folder / name)

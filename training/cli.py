@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from saros_hf.cli import add_commands
+from saros_hf.console import warn
 from saros_hf.errors import saros_cause
 
 from .evaluate.command import add_evaluate
@@ -28,13 +29,13 @@ def main(args: Sequence[str] | None = None) -> None:
         code = _run(arguments)
     except KeyboardInterrupt as stop:
         how = str(stop) or "Run the same command again: it goes on."
-        print(f"saros: interrupted. {how}", file=sys.stderr)
+        warn(f"interrupted. {how}")
         code = 130
     except Exception as error:
         line = _one_line(error)
         if line is None:
             raise
-        print(f"saros: {line}", file=sys.stderr)
+        warn(line)
         code = 1
     if code:
         sys.exit(code)

@@ -1,7 +1,6 @@
 """Write a case folder completely or not at all, and record the series its CT came from."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from ..dicom import Stacking
 from ..errors import DicomError, UnreadableFileError
-from ..files import ASIDE_PREFIX
+from ..files import ASIDE_PREFIX, sync
 from ..nifti import refuse_cut_short
 from .files import IMAGE_NAME
 
@@ -117,21 +116,13 @@ def whole_case(case_folder: Path, *, work: Path | None = None) -> Iterator[Path]
         yield new
         files = sorted(new.iterdir(), key=lambda path: (path.name == IMAGE_NAME, path.name))
         for path in (*files, new):
-            _sync(path)
+            sync(path)
         if case_folder.exists():
             for path in files:
                 path.replace(case_folder / path.name)
-            _sync(case_folder)
+            sync(case_folder)
         else:
             new.rename(case_folder)
-        _sync(case_folder.parent)
+        sync(case_folder.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

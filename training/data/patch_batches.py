@@ -78,7 +78,6 @@ class PatchDataset(Dataset[PatchBatch]):
         seed: Seed for all random draws.
         label_weights: Weight of each label id by task, see
             :class:`training.data.patch_centres.CentreDraw`.
-        transform: Function applied to every batch in the process that cuts it.
     """
 
     def __init__(
@@ -89,13 +88,11 @@ class PatchDataset(Dataset[PatchBatch]):
         batch_size: int,
         seed: int,
         label_weights: Mapping[Task, Sequence[float]] | None = None,
-        transform: Callable[[PatchBatch], PatchBatch] | None = None,
     ) -> None:
         self.store = store
         self.patch_size = patch_size
         self.batch_size = batch_size
         self.seed = seed
-        self.transform = transform
         self._centres = CentreDraw(store, label_weights)
 
     def __getitem__(self, number: int) -> PatchBatch:
@@ -103,13 +100,12 @@ class PatchDataset(Dataset[PatchBatch]):
         read_mask = cache(self.store.mask)  # unpacks a compressed mask only once
         centres = self._centres.draw(rng, self.batch_size, read_mask)
         image, masks = self._cut(centres, read_mask)
-        batch = PatchBatch(
+        return PatchBatch(
             image=torch.from_numpy(image),
             masks={task: torch.from_numpy(mask) for task, mask in masks.items()},
             position=torch.from_numpy(self.store.positions[[row for row, _, _ in centres]]),
             seed=int(rng.integers(2**63)),
         )
-        return batch if self.transform is None else self.transform(batch)
 
     def _cut(
         self, centres: Sequence[Centre], read_mask: MaskReader

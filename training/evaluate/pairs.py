@@ -1,4 +1,4 @@
-"""Which prediction belongs to which case, and both label maps of a case on one grid."""
+"""Pairs of case and prediction, with both label maps of a case on one grid."""
 
 import re
 from collections.abc import Iterator
