@@ -45,7 +45,7 @@ test-oldest: $(READY) ## the fast tests with the oldest supported versions, in .
 
 test-data: $(READY) ## the fast tests of saros_hf without torch, in .venv-data
 	$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(DATA)
-	$(VENV)/bin/uv pip install --quiet --python $(DATA)/bin/python --constraint constraints.txt --editable '.[download,dev]'
+	$(VENV)/bin/uv pip install --quiet --python $(DATA)/bin/python --constraint constraints.txt --editable '.[download,dev]' blosc2
 	$(DATA)/bin/python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is not None)'
 	$(DATA)/bin/python -m pytest -n 2 -m 'not slow' tests saros_hf
 

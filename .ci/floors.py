@@ -17,4 +17,4 @@ for requirement in map(Requirement, required):
     found = version(requirement.name)
     if Version(found) != Version(floor):
         wrong.append(f"{requirement.name}: found {found}, expected {floor}")
-sys.exit("\n".join(wrong))
+sys.exit("\n".join(wrong) or None)
