@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from saros_hf.dicom import find_series, read_series
 from saros_hf.nifti import write_volume
-from saros_hf.phantom import phantom_cohort, phantom_scan
+from saros_hf.phantom.scan import phantom_scan
+from saros_hf.phantom.table import phantom_cohort
 
 # The DICOM writer of the tests, which are not a package.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

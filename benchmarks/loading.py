@@ -27,7 +27,7 @@ from saros_hf.cases.table import TABLE_NAME, write_case_table
 from saros_hf.folds import FOLDS
 from saros_hf.load.builder import Saros
 from saros_hf.nifti import write_volume
-from saros_hf.phantom import phantom_cohort
+from saros_hf.phantom.table import phantom_cohort
 from saros_hf.phantom.write_cohort import simulate
 from saros_hf.volume import Volume
 

@@ -18,9 +18,7 @@ from ..cases.table import find_table
 from ..errors import MissingFileError, UsageError
 from ..folds import FOLDS, SPLITS, split_of
 from ..labels import TASKS
-
-SCHEMA_VERSION = "1.2.1"
-"""Raise it whenever rows change: it is part of every cache folder's name."""
+from .registration import SCHEMA_VERSION
 
 DATA_DIR_VARIABLE = "SAROS_DATA_DIR"
 

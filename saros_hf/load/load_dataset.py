@@ -1,49 +1,14 @@
 """Load SAROS by name through ``datasets``, or directly."""
 
-import functools
 from pathlib import Path
 from typing import Any
 
-from datasets import load as datasets_load
-from datasets import packaged_modules
-from datasets.data_files import DataFilesDict
-
 from ..errors import UsageError, saros_cause
 from .builder import Saros
-from .config import SCHEMA_VERSION, ConfigName
+from .config import ConfigName
+from .registration import CACHE_HASH
 
-__all__ = ["load_dataset", "register"]
-
-_HASH = f"saros-{SCHEMA_VERSION}"
-_MODULE = Saros.__module__
-
-
-def register() -> None:
-    """Register the name ``saros`` with ``datasets.load_dataset``.
-
-    ``datasets`` has no entry point for builders, but looks a name up in its table of packaged
-    modules first. An existing entry is left alone.
-
-    For a packaged module ``datasets`` lists every file below ``data_dir``, or below the current
-    folder, at every load. That takes seconds for 900 cases, and this builder names its cache after
-    the folder's content itself, so the listing is skipped for ``saros``.
-    """
-    table = packaged_modules._PACKAGED_DATASETS_MODULES
-    table.setdefault("saros", (_MODULE, _HASH))
-    factory = getattr(datasets_load, "PackagedDatasetModuleFactory", None)
-    if factory is None or table["saros"][0] != _MODULE or hasattr(factory.get_module, "saros"):
-        return
-    get_module = factory.get_module
-
-    @functools.wraps(get_module)
-    def without_listing(self: Any) -> Any:  # noqa: ANN401 - a private class of datasets
-        if self.name != "saros" or self.data_files is not None:
-            return get_module(self)
-        found = {"data_files": DataFilesDict(), "dataset_name": "saros"}
-        return datasets_load.DatasetModule(_MODULE, _HASH, found)
-
-    without_listing.saros = True  # type: ignore[attr-defined]
-    factory.get_module = without_listing
+__all__ = ["load_dataset"]
 
 
 def load_dataset(
@@ -98,7 +63,7 @@ def load_dataset(
             config_name=name,
             data_dir=None if data_dir is None else str(data_dir),
             dataset_name="saros",
-            hash=_HASH,
+            hash=CACHE_HASH,
             **options,
         )
         if streaming:

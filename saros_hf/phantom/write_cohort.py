@@ -13,8 +13,9 @@ from ..cases.table import TABLE_NAME, write_case_table
 from ..errors import UsageError
 from ..files import ASIDE_PREFIX, write_atomically
 from ..nifti import write_volume
-from ..phantom import phantom_cohort, phantom_scan
 from ..progress import OnProgress, usable_processors
+from .scan import phantom_scan
+from .table import phantom_cohort
 
 MARKER_NAME = "SYNTHETIC-PHANTOM.json"
 """File that marks a folder as synthetic and records the arguments it was made with."""

@@ -13,9 +13,9 @@ from scipy import ndimage
 from saros_hf.cases.licenses import PHANTOM_COLLECTION
 from saros_hf.folds import FOLDS
 from saros_hf.labels import IGNORE_INDEX, BodyPart, BodyRegion
-from saros_hf.phantom import PhantomScan, phantom_cohort, phantom_scan
 from saros_hf.phantom.patient import patient_of
-from saros_hf.phantom.scan import choose_slices
+from saros_hf.phantom.scan import PhantomScan, choose_slices, phantom_scan
+from saros_hf.phantom.table import phantom_cohort
 from saros_hf.volume import annotated_slices
 
 SEED, SIZE, CASES = 0, 80, 12

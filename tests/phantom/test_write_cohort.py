@@ -9,7 +9,9 @@ from saros_hf.cases.case import PHANTOM_DESCRIPTION
 from saros_hf.cases.table import TABLE_NAME, find_table, read_case_table
 from saros_hf.errors import UsageError
 from saros_hf.nifti import read_image, read_mask
-from saros_hf.phantom import phantom_cohort, phantom_scan, write_cohort
+from saros_hf.phantom import write_cohort
+from saros_hf.phantom.scan import phantom_scan
+from saros_hf.phantom.table import phantom_cohort
 from saros_hf.phantom.write_cohort import MARKER_NAME, simulate
 from saros_hf.volume import Volume
 

@@ -33,7 +33,7 @@ from saros_hf.cases.table import TABLE_NAME, read_case_table, write_case_table
 from saros_hf.check.paper_tables import TABLE_1
 from saros_hf.errors import GridMismatchError, RightsError, SarosError, UnknownLabelError
 from saros_hf.nifti import read_image, write_volume
-from saros_hf.phantom import phantom_cohort
+from saros_hf.phantom.table import phantom_cohort
 from saros_hf.publish.dataset_folder import DatasetFolder, write_dataset_folder
 from saros_hf.publish.rights import objections
 
