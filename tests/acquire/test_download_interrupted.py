@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from helpers.archive_world import CASE_IDS, finished, leftovers
 from helpers.archives import MASKS, Archives
+from helpers.processes import started
 from helpers.s3_server import FORBIDDEN, Hang
 
 from saros_hf.acquire.workspace import WORK_NAME
@@ -39,26 +41,20 @@ main(["download", *sys.argv[1:]])
 """
 
 
-def start(archives: Archives) -> "subprocess.Popen[str]":
+def start(archives: Archives) -> "AbstractContextManager[subprocess.Popen[str]]":
     """Run the command in a process group of its own, as a terminal does."""
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, *archives.arguments()],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = [sys.executable, "-c", RUN, *archives.arguments()]
+    return started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_run_is_resumed(archives: Archives, seed: int) -> None:
     archives.s3.delay_s = 0.1
-    process = start(archives)
-    wait_until(lambda: bool(archives.s3.requests))
-    sleep(float(np.random.default_rng(seed).uniform(0, 1.0)))
-    process.kill()
-    process.communicate()
+    with start(archives) as process:
+        wait_until(lambda: bool(archives.s3.requests))
+        sleep(float(np.random.default_rng(seed).uniform(0, 1.0)))
+        process.kill()
     finished(archives.folder)
     assert leftovers(archives.folder) == []
     archives.s3.delay_s = 0
@@ -68,10 +64,10 @@ def test_killed_run_is_resumed(archives: Archives, seed: int) -> None:
 @pytest.mark.slow
 def test_interrupted_run_is_resumed(archives: Archives) -> None:
     archives.s3.fail("2.dcm", *[Hang()] * ALWAYS)
-    process = start(archives)
-    wait_until(lambda: any(one.endswith("2.dcm") for one in archives.s3.requests))
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    with start(archives) as process:
+        wait_until(lambda: any(one.endswith("2.dcm") for one in archives.s3.requests))
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.rstrip().endswith("saros: interrupted. Run the same command again: it goes on.")
     assert "Traceback" not in errors
@@ -83,9 +79,9 @@ def test_interrupted_run_is_resumed(archives: Archives) -> None:
 @pytest.mark.slow
 def test_two_runs_share_one_folder(archives: Archives) -> None:
     archives.s3.delay_s = 0.02
-    runs = [start(archives), start(archives)]
-    ended = [run.communicate(timeout=60) for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], ended
+    with start(archives) as one, start(archives) as other:
+        ended = [run.communicate(timeout=60) for run in (one, other)]
+    assert (one.returncode, other.returncode) == (0, 0), ended
     assert finished(archives.folder) == list(CASE_IDS)
     assert not (archives.folder / WORK_NAME).exists()
     assert len(archives.web.asked(MASKS)) == 1

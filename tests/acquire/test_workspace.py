@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from helpers.processes import started
 
 from saros_hf.acquire.workspace import WORK_NAME, claim
 
@@ -21,17 +22,13 @@ with claim(Path(sys.argv[1]), "case_000") as work:
 
 
 def test_claim_ends_with_its_process(tmp_path: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "claimed\n"
-    with claim(tmp_path, "case_000") as work:
-        assert work is None
-    with claim(tmp_path, "case_001") as work:
-        assert work is not None
-    holder.kill()
-    holder.communicate()
+    with started([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "claimed\n"
+        with claim(tmp_path, "case_000") as work:
+            assert work is None
+        with claim(tmp_path, "case_001") as work:
+            assert work is not None
     with claim(tmp_path, "case_000") as work:
         assert work is not None
         # Fetched files stay, half-written ones are removed.

@@ -11,6 +11,7 @@ import torch
 from helpers.hub_client import run_saros
 from helpers.hub_server import Hub
 from helpers.model_folders import network
+from helpers.processes import started
 
 from training.fit.checkpoints import lock_folder
 from training.fit.cross_validation import FoldError, cross_validate
@@ -104,14 +105,13 @@ def test_interrupt_leaves_the_last_epoch_and_no_process(
         *("--trainer.max_epochs", "1000", "--data.num_workers", "1"),
     ]
     folder = tmp_path / "fold_1"
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
-        while not (folder / "last.ckpt").is_file() and time.monotonic() < deadline:
+    with started(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        while not (folder / "last.ckpt").is_file() and process.poll() is None:
             time.sleep(0.2)
         os.kill(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=240)
     assert process.returncode == 130
-    lines = [line for line in err.decode().splitlines() if line.startswith("saros: ")]
+    lines = [line for line in err.splitlines() if line.startswith("saros: ")]
     assert ["--ckpt_path last" in lines[0], lines[1].endswith("it goes on.")] == [True, True]
     assert {path.name for path in folder.glob("*.ckpt")} == {"best.ckpt", "last.ckpt"}
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] > 0
