@@ -22,6 +22,8 @@ from training.module import SarosSegmenter
 from training.predict.ensemble import read_ensemble
 from training.publish.model_folder import push_model, read_networks, write_model_folder
 
+pytestmark = pytest.mark.slow
+
 REPO = "models/user/model"
 
 SMP_ALONE = """

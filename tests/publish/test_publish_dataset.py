@@ -21,6 +21,8 @@ from huggingface_hub import DatasetCard
 import saros_hf
 from training.cli import main
 
+pytestmark = pytest.mark.slow
+
 REPO = "datasets/user/saros"
 NAMES = ("volumes", "slices", "masks", "volumes-nc", "slices-nc")
 
