@@ -18,6 +18,7 @@ __all__ = [
     "UnreadableFileError",
     "UsageError",
     "causes",
+    "printable",
     "saros_cause",
 ]
 
@@ -43,7 +44,7 @@ class SarosError(Exception):
         self.expected = expected
         self.remedy = remedy
         text = f"{where}: found {found}, expected {expected}. {remedy}"
-        super().__init__(" ".join(text.split()))
+        super().__init__(printable(" ".join(text.split())))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the four arguments, so that worker processes can raise it."""
@@ -98,6 +99,19 @@ class TransientError(TransferError):
     """
 
     retry_after_s: float | None = None
+
+
+def printable(text: str) -> str:
+    r"""Return text that any terminal and file can hold.
+
+    Control characters, such as the escape sequences of terminals, and bytes of file names that are
+    not UTF-8 are replaced.
+
+    Example:
+        >>> printable("1.2\x1b[2J\udcff")
+        '1.2?[2J?'
+    """
+    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
