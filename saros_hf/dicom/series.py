@@ -137,7 +137,8 @@ def refuse_incomplete(series: CtSeries) -> None:
     """
     if series.broken:
         damaged = f"{len(series.broken)} file(s) cut short or damaged ({_names(*series.broken)})"
-        raise series.error(damaged, "whole DICOM files", "Fetch the series again.")
+        remedy = "Fetch the series again, or delete what is no slice of it."
+        raise series.error(damaged, "whole DICOM files", remedy)
     for slice_ in series.slices:
         problem = _frames(slice_) or _place(slice_) or _values(slice_)
         if problem:
