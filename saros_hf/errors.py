@@ -18,6 +18,7 @@ __all__ = [
     "UnreadableFileError",
     "UsageError",
     "causes",
+    "one_line",
     "printable",
     "saros_cause",
 ]
@@ -120,6 +121,19 @@ def causes(error: BaseException) -> Iterator[BaseException]:
     while seen is not None:
         yield seen
         seen = seen.__cause__ or seen.__context__
+
+
+def one_line(error: Exception) -> str:
+    """Return what went wrong with one item of many, in one line.
+
+    Example:
+        >>> one_line(ZeroDivisionError("division by zero"))
+        'unexpected ZeroDivisionError: division by zero'
+    """
+    text = str(error)
+    if not isinstance(error, (SarosError, OSError)):
+        text = f"unexpected {type(error).__name__}: {text}"
+    return printable(" ".join(text.split()))
 
 
 def saros_cause(error: BaseException) -> SarosError | None:

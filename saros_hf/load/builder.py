@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import datasets
 
 from ..cases.files import CaseFiles, case_folders
-from ..errors import UsageError
+from ..errors import SarosError, UnreadableFileError, UsageError, one_line
 from ..nifti import read_grid
 from .config import SarosConfig
 from .rows import (
@@ -88,9 +88,16 @@ class Saros(datasets.GeneratorBasedBuilder):
         for one in cases:
             permanent = isinstance(one, CaseFiles)
             kept: Kept = "voxels" if self.config.embed else "path" if permanent else "file"
-            with nullcontext(one) if isinstance(one, CaseFiles) else one.open() as files:
-                for row in self._rows(files, kept):
-                    yield (row["case_id"], row.get("slice_index", 0)), row
+            try:
+                with nullcontext(one) if isinstance(one, CaseFiles) else one.open() as files:
+                    for row in self._rows(files, kept):
+                        yield (row["case_id"], row.get("slice_index", 0)), row
+            except (SarosError, OSError):
+                raise
+            except Exception as error:
+                raise UnreadableFileError(
+                    one.case.case_id, one_line(error), "a case that can be read"
+                ) from error
 
     def _rows(self, files: CaseFiles, kept: Kept) -> Iterator[dict[str, Any]]:
         config = self.config

@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -11,7 +10,7 @@ from ..cases.case import PHANTOM_DESCRIPTION, Case
 from ..cases.source import whole_case
 from ..cases.table import TABLE_NAME, write_case_table
 from ..errors import UsageError
-from ..files import ASIDE_PREFIX, write_atomically
+from ..files import ASIDE_PREFIX, remove, write_atomically
 from ..nifti import write_volume
 from ..phantom import phantom_cohort, phantom_scan
 from ..progress import OnProgress, usable_processors
@@ -114,7 +113,7 @@ def _claim(folder: Path, cohort: Sequence[Case], arguments: dict[str, int]) -> N
         expected = "a new or empty folder, or this very cohort unfinished"
         raise UsageError(folder, found, expected, "Name another folder, or delete this one.")
     for leftover in folder.glob(f"{ASIDE_PREFIX}*"):
-        shutil.rmtree(leftover)
+        remove(leftover)
     with write_atomically(marker) as aside:
         aside.write_text(text, encoding="utf-8")
 
