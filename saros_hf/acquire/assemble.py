@@ -130,7 +130,8 @@ def _pair(volume: Volume, masks: Masks, series_uid: str) -> Volume:
     """Return a CT with the affine of all its label maps."""
     for path in masks.values():
         affine = pair(volume, read_grid(path), path, series_uid=series_uid)
-        volume = replace(volume, affine=affine)
+        shared = Volume(volume.array, affine)
+        volume = replace(volume.oriented(shared.orientation), affine=affine)
     return volume
 
 
