@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..cases.table import TABLE_NAME, find_table, read_case_table, write_case_table
-from ..errors import MissingFileError, UsageError, saros_cause
+from ..errors import MissingFileError, UsageError
 from ..files import files_in, replace_files
 from ..hub.client import CARD, Destination, files_on_hub, push_folder
-from ..load.builder import Saros
+from ..load.builder import Saros, own_errors
 from ..load.zipped_masks import find_masks
 from .dataset_card import PublishedConfig, dataset_card
 from .rights import Part, Rights, check_rights
@@ -177,18 +177,13 @@ def _build(
             cases=cases,
         )
         built = Path(scratch) / "shards"
-        try:
+        with own_errors(folder):
             builder.download_and_prepare(
                 output_dir=str(built),
                 file_format="parquet",
                 max_shard_size=_MAX_SHARD_SIZE,
                 num_proc=num_proc,
             )
-        except Exception as error:
-            cause = saros_cause(error)
-            if cause is None:
-                raise
-            raise cause from error
         for shard in built.glob("*.parquet"):
             shutil.move(shard, folder / config / _hub_name(shard))
     shards = sorted((folder / config).iterdir())
