@@ -107,7 +107,7 @@ def _claim(folder: Path, cohort: Sequence[Case], arguments: dict[str, int]) -> N
         foreign = [one for one in names if one not in ours and not one.startswith(ASIDE_PREFIX)]
         if foreign or not marker.is_file():
             found = ", ".join((foreign or names)[:3])
-        elif marker.read_text(encoding="utf-8") != text:
+        elif marker.read_bytes() != text.encode():
             found = "a phantom cohort made with other arguments"
     if found:
         expected = "a new or empty folder, or this very cohort unfinished"

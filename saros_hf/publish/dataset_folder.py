@@ -1,5 +1,6 @@
 """SAROS as a dataset on the Hugging Face Hub: shards and card in a folder, then the upload."""
 
+import errno
 import re
 import shutil
 import tempfile
@@ -31,6 +32,8 @@ _OURS = re.compile(
     rf"{re.escape(CARD)}|{re.escape(TABLE_NAME)}|({'|'.join(sum(CONFIGS.values(), ()))})/{_SHARD}"
 )
 _MAX_SHARD_SIZE = "500MB"
+_SHARE_OF_SLICES = 0.25
+"""Size of annotated slices, one in ten and less compressed, by that of whole cases."""
 _CARD_COLUMNS = (
     "case_id",
     "collection",
@@ -90,6 +93,7 @@ def write_dataset_folder(
     rights = check_rights(data_dir, cases, parts)
     chosen = {part: _cases_of(data_dir, part, rights) for part in CONFIGS if part in parts}
     with replace_files(folder, _OURS) as aside:
+        _refuse_full_disk(aside, data_dir, chosen)
         published = []
         for part, members in chosen.items():
             for name in CONFIGS[part]:
@@ -160,6 +164,20 @@ def _cases_of(data_dir: Path, part: Part, rights: Rights) -> list[str]:
         "at least one",
         "" if part == "masks" else "Publish the label maps alone: --config masks",
     )
+
+
+def _refuse_full_disk(folder: Path, data_dir: Path, chosen: Mapping[Part, Collection[str]]) -> None:
+    """Raise if the shards cannot fit; the Parquet writer ends the process on a full disk."""
+    needed = 0.0
+    for part, members in chosen.items():
+        pattern = "body-*.nii.gz" if part == "masks" else "*.nii.gz"
+        paths = (path for case_id in members for path in (data_dir / case_id).glob(pattern))
+        size = sum(path.stat().st_size for path in paths)
+        needed += size if part == "masks" else size * (1 + _SHARE_OF_SLICES)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        text = f"No space left on device ({needed / 1e6:.1f} MB to write, {free / 1e6:.1f} MB free)"
+        raise OSError(errno.ENOSPC, text, str(folder.parent))
 
 
 def _build(
