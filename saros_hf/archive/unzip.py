@@ -101,9 +101,19 @@ def _is_damage(error: Exception, *, local: bool) -> bool:
 
 
 def file_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Return all members other than folders."""
-    # ZipInfo.is_dir fails on an empty name.
-    return [member for member in archive.infolist() if not member.filename.endswith("/")]
+    """Return all members other than folders.
+
+    Raises:
+        BadZipFile: A folder has content, as if it were a file.
+    """
+    members = []
+    for member in archive.infolist():
+        # ZipInfo.is_dir fails on an empty name.
+        if not member.filename.endswith("/"):
+            members.append(member)
+        elif member.file_size:
+            raise zipfile.BadZipFile(f"content in the folder {member.filename!r}")
+    return members
 
 
 def refuse_unsafe(member: zipfile.ZipInfo, archive_path: str | Path) -> None:

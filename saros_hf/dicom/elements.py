@@ -14,12 +14,14 @@ _SYNTAX, _PIXELS = (0x0002, 0x0010), (0x7FE0, 0x0010)
 _DELIMITED = 0xFFFFFFFF
 """Length of a value that ends at a delimiter."""
 _MOST_INFLATED_BYTES = 1 << 28
+_MOST_ELEMENTS = 1 << 19
+"""An enhanced CT of 10,000 frames has fewer; a file of zeros has one every 8 bytes."""
 
 _Content = bytes | mmap.mmap
 
 
 class BrokenElementError(ValueError):
-    """A value is longer than what is left of the file."""
+    """A value is longer than what is left of the file, or there are too many of them."""
 
 
 def pixel_bytes(path: Path) -> int | None:
@@ -61,7 +63,9 @@ def _find_pixels(content: _Content, at: int, order: str, *, explicit: bool) -> i
     """Step through all elements, those inside sequences too, up to the pixel data."""
     delimited = len(content) + 1
     ends: list[int] = []  # of the sequences and items around the element
-    while at + 8 <= len(content):
+    for _ in range(_MOST_ELEMENTS):
+        if at + 8 > len(content):
+            return 0
         while ends and ends[-1] <= at:
             ends.pop()
         tag, kind, value, length = _element(content, at, order, explicit=explicit)
@@ -76,7 +80,7 @@ def _find_pixels(content: _Content, at: int, order: str, *, explicit: bool) -> i
             at = value
         else:
             at = value + length
-    return 0
+    raise BrokenElementError(f"more than {_MOST_ELEMENTS} elements")
 
 
 def _element(

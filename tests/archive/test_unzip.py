@@ -125,6 +125,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "encrypted": lambda path: flip(path, 6, path.read_bytes().index(b"PK\1\2") + 8, mask=1),
     "empty": lambda path: path.write_bytes(b""),
     "page": lambda path: path.write_text("<html>"),
+    "content of a folder": lambda path: write_zip(path.parent, ("1.dcm/", b"x")),
     "claims less": lambda path: declare(path, 10),
     "directory size": lambda path: end_record(path, 12, 1 << 30),
     "directory offset": lambda path: end_record(path, 16, 1 << 31),

@@ -2,6 +2,7 @@ import os
 import shutil
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
+from time import process_time
 
 import numpy as np
 import pytest
@@ -139,6 +140,15 @@ def test_length_beyond_the_file_takes_no_memory(tmp_path: Path) -> None:
     with pytest.raises(DicomError, match=r"1 file\(s\) cut short or damaged"):
         read_all(tmp_path)
     assert getrusage(RUSAGE_SELF).ru_maxrss - before < 1 << 20  # KiB
+
+
+def test_file_of_zeros_takes_no_time(tmp_path: Path) -> None:
+    write_series(tmp_path / "series", flat_slices(1, 2))
+    with (tmp_path / "zeros.dcm").open("wb") as file:
+        file.truncate(1 << 30)
+    begin = process_time()
+    assert find_series(sorted(tmp_path.rglob("*.dcm"))).broken == (tmp_path / "zeros.dcm",)
+    assert process_time() - begin < 10
 
 
 @pytest.mark.parametrize("stacking", ["along-normal", "published"])
