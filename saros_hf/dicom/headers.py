@@ -70,6 +70,7 @@ def read_header(path: Path) -> Slice | None:
         orientation=_numbers(tag("0020|0037")),
         rescale=_numbers(tag("0028|1053")) + _numbers(tag("0028|1052")),
         photometric=tag("0028|0004"),
+        pixel_representation=tag("0028|0103"),
         bits_allocated=_numbers(tag("0028|0100")),
         pixel_bytes=length,
         pixel_type=reader.GetPixelIDValue(),

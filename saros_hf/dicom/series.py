@@ -48,6 +48,7 @@ class Slice:
         orientation: Direction of the rows, then of the columns, empty if missing.
         rescale: Slope and intercept from stored values to Hounsfield units.
         photometric: PhotometricInterpretation.
+        pixel_representation: ``0`` for unsigned, ``1`` for signed stored values.
         bits_allocated: Bits of a stored value, one number.
         pixel_bytes: Length of the pixel data in the file, ``None`` if they are compressed.
         pixel_type: SimpleITK's id of the type that holds the rescaled values.
@@ -66,6 +67,7 @@ class Slice:
     orientation: tuple[float, ...]
     rescale: tuple[float, ...]
     photometric: str
+    pixel_representation: str
     bits_allocated: tuple[float, ...]
     pixel_bytes: int | None
     pixel_type: int
@@ -191,6 +193,9 @@ def _values(slice_: Slice) -> _Problem:
         found = f"RescaleSlope and RescaleIntercept {_text(slice_.rescale) or 'missing'}"
         remedy = "Without them stored values are no Hounsfield units; fetch the series again."
         return found, "one plausible number each", remedy
+    if slice_.pixel_representation not in ("0", "1"):
+        found = f"PixelRepresentation {slice_.pixel_representation or 'missing'}"
+        return found, "0 (unsigned) or 1 (signed)", "Fetch the series again."
     columns, rows = slice_.size[:2]
     if min(columns, rows) < 2:
         return f"{rows} rows and {columns} columns", "at least 2 each", ""

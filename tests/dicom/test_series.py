@@ -119,6 +119,10 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
         lambda paths: rewrite(paths[3], RescaleSlope=0),
         r"RescaleSlope and RescaleIntercept 0, 0 in 003\.dcm",
     ),
+    "sign unknown": (
+        lambda paths: [rewrite(path, PixelRepresentation=None) for path in paths],
+        r"PixelRepresentation missing in 000\.dcm",
+    ),
     "one row": (
         lambda paths: [rewrite(path, (1, 4)) for path in paths],
         r"1 rows and 4 columns in 000\.dcm, expected at least 2 each",
