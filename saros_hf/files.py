@@ -67,7 +67,7 @@ def scratch_folder(name: str) -> Iterator[Path]:
             left.unlink()
     folder = root / f"{_SCRATCH}{name}-{token_hex(8)}"
     lock = root / f".{folder.name}.lock"
-    with FileLock(lock):
+    with FileLock(lock, mode=0o600):
         folder.mkdir(mode=0o700)
         try:
             yield folder
