@@ -4,6 +4,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, TypeAlias
 
+from .errors import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -14,20 +16,19 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def say(line: str) -> None:
-    """Write a line to standard output as it is, without wrapping or markup."""
-    sys.stdout.write(f"{line}\n")
+    """Write a line to standard output, without wrapping, markup or control characters."""
+    sys.stdout.write(f"{printable(line)}\n")
 
 
 def show(table: "Table") -> None:
     """Write a table to standard output, as wide as needed unless that is a terminal."""
     from rich.console import Console
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=400)
-    console.print(table)
+    # Cells hold names of files and texts of DICOM, where "[/b]" is no markup.
+    width = None if Console().is_terminal else 400
+    Console(width=width, markup=False, emoji=False).print(table)
 
 
 def warn(line: str) -> None:
     """Write a line to standard error."""
-    sys.stderr.write(f"saros: {line}\n")
+    sys.stderr.write(f"saros: {printable(line)}\n")

@@ -18,6 +18,8 @@ __all__ = [
     "UnreadableFileError",
     "UsageError",
     "causes",
+    "one_line",
+    "printable",
     "saros_cause",
 ]
 
@@ -43,7 +45,7 @@ class SarosError(Exception):
         self.expected = expected
         self.remedy = remedy
         text = f"{where}: found {found}, expected {expected}. {remedy}"
-        super().__init__(" ".join(text.split()))
+        super().__init__(printable(" ".join(text.split())))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the four arguments, so that worker processes can raise it."""
@@ -100,12 +102,38 @@ class TransientError(TransferError):
     retry_after_s: float | None = None
 
 
+def printable(text: str) -> str:
+    r"""Return text that any terminal and file can hold.
+
+    Control characters, such as the escape sequences of terminals, and bytes of file names that are
+    not UTF-8 are replaced.
+
+    Example:
+        >>> printable("1.2\x1b[2J\udcff")
+        '1.2?[2J?'
+    """
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
 def causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and the chain of its causes."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
         seen = seen.__cause__ or seen.__context__
+
+
+def one_line(error: Exception) -> str:
+    """Return what went wrong with one item of many, in one line.
+
+    Example:
+        >>> one_line(ZeroDivisionError("division by zero"))
+        'unexpected ZeroDivisionError: division by zero'
+    """
+    text = str(error)
+    if not isinstance(error, (SarosError, OSError)):
+        text = f"unexpected {type(error).__name__}: {text}"
+    return printable(" ".join(text.split()))
 
 
 def saros_cause(error: BaseException) -> SarosError | None:

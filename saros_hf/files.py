@@ -8,12 +8,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from time import time
+
+from filelock import FileLock
 
 from .errors import UsageError
 
 ASIDE_PREFIX = ".writing-"
 """Prefix of the folders that hold unfinished files; a killed process leaves them behind."""
+_SCRATCH = "saros-"
 _HOUR_S = 3600.0
 
 
@@ -41,9 +45,35 @@ def write_atomically(path: Path) -> Iterator[Path]:
         yield aside
         sync(aside)
         aside.replace(path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # writing to a full disk
+            error.filename = str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
         folder.rmdir()
+
+
+@contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """Yield an empty folder for temporary files; those of killed processes are removed.
+
+    Every folder has a lock beside it, which ends with the process that made it.
+    """
+    root = Path(tempfile.gettempdir())
+    for left in root.glob(f".{_SCRATCH}*.lock"):
+        with suppress(OSError), FileLock(left, blocking=False):
+            shutil.rmtree(root / left.stem.removeprefix("."), ignore_errors=True)
+            left.unlink()
+    folder = root / f"{_SCRATCH}{name}-{token_hex(8)}"
+    lock = root / f".{folder.name}.lock"
+    with FileLock(lock, mode=0o600):
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -63,7 +93,7 @@ def replace_files(folder: Path, ours: re.Pattern[str]) -> Iterator[Path]:
     refuse_other_files(folder, ours)
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(f"{ASIDE_PREFIX}*"):
-        shutil.rmtree(leftover)
+        remove(leftover)
     aside = Path(tempfile.mkdtemp(prefix=ASIDE_PREFIX, dir=folder))
     try:
         yield aside
@@ -103,6 +133,14 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.as_posix() for path in inside if not re.search(r"(^|/)\.", path.as_posix()))
 
 
+def remove(path: Path) -> None:
+    """Remove a folder with its content, or a file; of a link only the link itself."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove unfinished files of killed processes from a folder.
 
@@ -111,7 +149,7 @@ def remove_leftovers(folder: Path) -> None:
     for left in folder.glob(f"{ASIDE_PREFIX}*"):
         with suppress(FileNotFoundError):
             if left.stat().st_mtime < time() - _HOUR_S:
-                shutil.rmtree(left)
+                remove(left)
 
 
 def sha256(path: Path) -> str:

@@ -3,25 +3,59 @@
 import io
 import math
 import os
-from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import nibabel as nib
 import numpy as np
-from isal import igzip
-from nibabel.spatialimages import SpatialImage
+from isal import igzip, igzip_lib
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from .errors import MissingFileError, UnknownLabelError, UnreadableFileError
 from .files import write_atomically
 from .labels import IGNORE_INDEX, Task, num_classes
-from .volume import Volume, distinct_values
+from .volume import PLAUSIBLE_SPACING_MM, Volume, distinct_values
 
 _AIR_HU = -1024
+_WHOLE_WITHIN = 1e-3
+"""Labels scaled by a factor of float32 are not exactly whole numbers."""
+_MAX_SHEAR = np.sin(np.radians(0.1))
+_MM_OF_UNIT = {1: 1e3, 3: 1e-3}
+"""Millimetres in the header's units of length other than millimetres: metres and micrometres."""
+_DEFLATE_RATIO = 1032
+"""Largest ratio of content to compressed size."""
+_CHUNK_BYTES = 1 << 22
 
 _GZIP_LEVEL = 3
 """ISA-L has levels 0 to 3; ``benchmarks/acquire.py`` measures time and size of each."""
+
+
+@dataclass(frozen=True)
+class _Header:
+    """A NIfTI header that describes one volume.
+
+    Attributes:
+        shape: Number of voxels along i, j and k.
+        affine: Matrix (4, 4) to RAS+ millimetres.
+        dtype: Type of the stored voxels.
+        offset: First byte of the voxels.
+        scaling: Slope and intercept, ``None`` if stored values are the values.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+    dtype: np.dtype[Any]
+    offset: int
+    scaling: tuple[float, float] | None
+
+    @property
+    def end(self) -> int:
+        """The byte after the last voxel."""
+        return self.offset + math.prod(self.shape) * self.dtype.itemsize
 
 
 def read_grid(path: Path) -> Volume:
@@ -31,8 +65,8 @@ def read_grid(path: Path) -> Volume:
         MissingFileError: There is no such file.
         UnreadableFileError: It is not a NIfTI file, is not 3-D, or has no usable affine.
     """
-    image = _load(path)
-    return Volume(np.broadcast_to(np.int16(0), image.shape[:3]), image.affine)
+    header = _read_header(path)
+    return Volume(np.broadcast_to(np.int16(0), header.shape), header.affine)
 
 
 def refuse_cut_short(path: Path) -> None:
@@ -44,14 +78,12 @@ def refuse_cut_short(path: Path) -> None:
     Raises:
         UnreadableFileError: The file is cut short.
     """
-    image = _load(path)
-    voxel_bytes = math.prod(image.shape) * image.header.get_data_dtype().itemsize
-    expected = int(cast(Any, image.dataobj).offset) + voxel_bytes
+    header = _read_header(path)
     with path.open("rb") as file:
         file.seek(-4, os.SEEK_END)
         stated = int.from_bytes(file.read(4), "little")
-    if path.suffix != ".gz" or stated != expected % 2**32:
-        _voxels(path)
+    if path.suffix != ".gz" or stated != header.end % 2**32:
+        _read_voxels(path, header)
 
 
 def read_image(path: Path) -> Volume:
@@ -61,10 +93,22 @@ def read_image(path: Path) -> Volume:
 
     Raises:
         MissingFileError: There is no such file.
-        UnreadableFileError: It is not a NIfTI file, is cut short, is not 3-D, or has no usable
-            affine.
+        UnreadableFileError: It is not a NIfTI file, is cut short, is not 3-D, has no usable
+            affine, or has infinite voxels.
     """
-    return _voxels(path, _hounsfield)
+    header = _read_header(path)
+    stored = _read_voxels(path, header)
+    if stored.dtype == np.int16 and header.scaling is None:
+        return Volume(stored, header.affine)
+    hounsfield = np.empty(header.shape, np.int16, order="F")
+    for k in range(header.shape[2]):  # slice by slice, to save memory
+        plane = _scaled(stored[..., k], header)
+        if np.isinf(plane).any():
+            remedy = "Export the CT again; voxels outside the scan are -1024 HU or NaN."
+            raise UnreadableFileError(path, "infinite voxels", "Hounsfield units", remedy)
+        plane = np.nan_to_num(np.rint(plane), nan=_AIR_HU)
+        hounsfield[..., k] = np.clip(plane, -32768, 32767)
+    return Volume(hounsfield, header.affine)
 
 
 def read_mask(path: Path, task: Task) -> Volume:
@@ -75,13 +119,13 @@ def read_mask(path: Path, task: Task) -> Volume:
         UnreadableFileError: It cannot be read, see :func:`read_image`.
         UnknownLabelError: It holds a value that is neither a label of ``task`` nor 255.
     """
-    volume = _voxels(path)
+    volume = read_labels(path)
     legal = [*range(num_classes(task)), IGNORE_INDEX]
     unknown = np.setdiff1d(distinct_values(volume.array), legal)
     if unknown.size:
         raise UnknownLabelError(
             path,
-            f"label {', '.join(f'{value:g}' for value in unknown[:5])}",
+            f"label {', '.join(str(value) for value in unknown[:5])}",
             f"the {task} labels 0 to {num_classes(task) - 1}, or {IGNORE_INDEX}",
             "Check that this is the label map of the right task.",
         )
@@ -98,20 +142,22 @@ def read_labels(path: Path) -> Volume:
         UnreadableFileError: It is not a NIfTI file, is cut short, or is not 3-D.
         UnknownLabelError: It holds fractions.
     """
-    volume = _voxels(path)
-    array = volume.array
-    if array.dtype.kind in "iu":
-        return volume
-    with np.errstate(invalid="ignore"):
-        whole = array.astype(np.int32) if array.dtype.kind == "f" else np.zeros(0, np.int32)
-    if not np.array_equal(whole, array):
-        raise UnknownLabelError(
-            path,
-            f"voxels of type {array.dtype} that are not integers",
-            "a label map",
-            "Convert probabilities to the label with the highest one.",
-        )
-    return Volume(whole, volume.affine)
+    header = _read_header(path)
+    array = _scaled(_read_voxels(path, header), header)
+    if array.dtype.kind not in "iu":
+        whole = np.rint(array)
+        # NaN and infinity differ from themselves, and no label is beyond int32.
+        with np.errstate(invalid="ignore"):
+            is_whole = np.abs(array - whole).max() <= _WHOLE_WITHIN and np.abs(whole).max() < 2**31
+        if not is_whole:
+            raise UnknownLabelError(
+                path,
+                f"voxels of type {array.dtype} that are not integers",
+                "a label map",
+                "Convert probabilities to the label with the highest one.",
+            )
+        array = whole.astype(np.int32)
+    return Volume(array, header.affine)
 
 
 def write_volume(path: Path, volume: Volume, *, description: str = "") -> None:
@@ -152,65 +198,121 @@ def _image_of(volume: Volume, description: str) -> nib.Nifti1Image:
     return image
 
 
-def _load(path: Path) -> SpatialImage:
+def _open(path: Path) -> AbstractContextManager[IO[bytes]]:
+    opened: IO[bytes] = igzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    return opened
+
+
+def _read_header(path: Path) -> _Header:
     if not path.is_file():
         remedy = "Check the path, or make the case again with: saros convert DICOM_DIR DIR"
         raise MissingFileError(path, "no such file", "a NIfTI file", remedy)
     try:
-        image = cast(SpatialImage, nib.load(path))
-    except Exception as error:  # flipped bits raise almost anything in nibabel
-        raise _unreadable(path, error) from error
-    _refuse_without_volume(path, image)
-    return image
+        with _open(path) as file:
+            block = file.read(nib.Nifti2Header.sizeof_hdr)
+        sizes = {int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")}
+        second = nib.Nifti2Header.sizeof_hdr in sizes
+        kind: Any = nib.Nifti2Header if second else nib.Nifti1Header
+        return _described(path, kind(block[: kind.sizeof_hdr]))
+    except _DAMAGE as error:
+        raise _unreadable(path, f"{type(error).__name__}: {error}") from error
 
 
-def _refuse_without_volume(path: Path, image: SpatialImage) -> None:
-    """Raise unless an image is 3-D with an affine that gives every axis a direction."""
-    shape, affine = image.shape, image.affine
-    if len(shape) < 3 or 0 in shape or math.prod(shape[3:]) != 1:
-        found, expected = f"{len(shape)} dimensions {shape}", "3 dimensions"
-    elif not np.isfinite(affine).all():
-        found, expected = "an affine with NaN or infinity", "spacing and orientation"
-    elif np.isnan(nib.orientations.io_orientation(affine)).any():
-        found, expected = "a singular affine", "spacing and orientation"
+def _described(path: Path, fields: nib.Nifti1Header) -> _Header:
+    """Return what a header says of its volume, or raise if that cannot be."""
+    if fields["magic"].item() != fields.single_magic:
+        raise _unreadable(path, "the header of another format")
+    offset = float(fields["vox_offset"])
+    if not fields.single_vox_offset <= offset < 2**62:  # NaN is neither
+        raise _unreadable(path, f"voxels at byte {offset:g}, inside the header or nowhere")
+    dimensions = int(fields["dim"][0])
+    shape = tuple(int(count) for count in fields["dim"][1 : dimensions + 1])
+    if dimensions < 3 or min(shape) < 1 or math.prod(shape[3:]) != 1:
+        found, expected = f"{dimensions} dimensions {shape}", "3 dimensions"
+    elif int(fields["sform_code"]) == 0 and int(fields["qform_code"]) == 0:
+        found, expected = "no orientation (sform_code and qform_code are 0)", "a sform or qform"
     else:
-        return
-    raise UnreadableFileError(path, found, expected, "Give one volume per file, with its affine.")
+        affine = _affine_mm(fields)
+        found, expected = _affine_problem(affine)
+    if found:
+        remedy = "Give one volume per file, with its affine."
+        raise UnreadableFileError(path, found, expected, remedy)
+    slope, intercept = fields.get_slope_inter()
+    return _Header(
+        shape=(shape[0], shape[1], shape[2]),
+        affine=affine,
+        dtype=fields.get_data_dtype(),
+        offset=int(offset),
+        scaling=None if slope is None or (slope, intercept) == (1, 0) else (slope, intercept),
+    )
 
 
-def _array(image: SpatialImage) -> NDArray[Any]:
-    return np.asanyarray(image.dataobj).reshape(image.shape[:3], order="A")
+def _affine_mm(fields: nib.Nifti1Header) -> NDArray[np.float64]:
+    affine: NDArray[np.float64] = fields.get_best_affine()
+    return np.diag([*[_MM_OF_UNIT.get(int(fields["xyzt_units"]) & 7, 1.0)] * 3, 1]) @ affine
 
 
-def _hounsfield(image: SpatialImage) -> NDArray[np.int16]:
-    """Return voxels as int16; scaled ones are converted slice by slice to save memory."""
-    if image.dataobj[:1, :1, :1].dtype == np.int16:
-        return _array(image)
-    hounsfield = np.empty(image.shape[:3], np.int16, order="F")
-    for k in range(image.shape[2]):
-        plane = np.rint(image.dataobj[:, :, k].reshape(image.shape[:2]))
-        plane = np.nan_to_num(plane, copy=False, nan=_AIR_HU)
-        hounsfield[..., k] = np.clip(plane, -32768, 32767)
-    return hounsfield
+def _affine_problem(affine: NDArray[np.float64]) -> tuple[str, str]:
+    """Return what is wrong with an affine and what is expected, empty if nothing is."""
+    if not np.isfinite(affine).all():
+        return "an affine with NaN or infinity", "spacing and orientation"
+    if np.isnan(nib.orientations.io_orientation(affine)).any():
+        return "a singular affine", "spacing and orientation"
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    low, high = PLAUSIBLE_SPACING_MM
+    if not ((spacing >= low) & (spacing <= high)).all():
+        steps = ", ".join(f"{step:.3g}" for step in spacing)
+        return f"voxels of {steps} mm", f"{low:g} to {high:g} mm"
+    cosines = (affine[:3, :3] / spacing).T @ (affine[:3, :3] / spacing)
+    if np.abs(cosines - np.eye(3)).max() > _MAX_SHEAR:
+        return "a sheared affine, as of a tilted gantry", "axes at right angles, by resampling"
+    return "", ""
 
 
-def _voxels(path: Path, convert: Callable[[SpatialImage], NDArray[Any]] = _array) -> Volume:
-    """Return the voxels of a file after reading it to its last byte, checksum included."""
-    kind = cast(Any, type(_load(path)))
+def _read_voxels(path: Path, header: _Header) -> NDArray[Any]:
+    """Return stored voxels after reading a file to its last byte, checksum included."""
+    ratio = _DEFLATE_RATIO if path.suffix == ".gz" else 1
+    if header.end > path.stat().st_size * ratio:
+        raise _unreadable(path, f"{header.end} bytes by its header")
+    content = bytearray()
     try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = igzip.decompress(content)
-        image = kind.from_bytes(content)
-        return Volume(convert(image), image.affine)
-    except Exception as error:  # see _load
-        raise _unreadable(path, error) from error
+        with _open(path) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                content += chunk[: max(0, header.end - len(content))]
+    except _DAMAGE as error:
+        raise _unreadable(path, f"{type(error).__name__}: {error}") from error
+    if len(content) < header.end:
+        raise _unreadable(path, f"{len(content)} bytes of {header.end}")
+    array = np.frombuffer(content, header.dtype, math.prod(header.shape), header.offset)
+    if array.dtype.kind not in "iuf":
+        expected = "integers or floating-point numbers"
+        raise UnreadableFileError(path, f"voxels of type {array.dtype}", expected)
+    return array.reshape(header.shape, order="F")
 
 
-def _unreadable(path: Path, error: Exception) -> UnreadableFileError:
+def _scaled(stored: NDArray[Any], header: _Header) -> NDArray[Any]:
+    if header.scaling is None:
+        return stored
+    slope, intercept = header.scaling
+    return stored * slope + intercept
+
+
+_DAMAGE: tuple[type[Exception], ...] = (
+    EOFError,
+    HeaderDataError,
+    OSError,
+    OverflowError,
+    ValueError,
+    WrapStructError,
+    cast(type[Exception], igzip_lib.IsalError),  # its stub says an instance
+)
+"""What damaged headers and compressed data raise."""
+
+
+def _unreadable(path: Path, reason: str) -> UnreadableFileError:
     return UnreadableFileError(
         path,
-        f"a file that is cut short or not NIfTI ({type(error).__name__}: {error})",
+        f"a file that is cut short or not NIfTI ({reason})",
         "a complete NIfTI file",
         "Delete it and fetch or convert the case again.",
     )

@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 
 from .labels import IGNORE_INDEX
 
-__all__ = ["Volume", "annotated_slices", "distinct_values"]
+__all__ = ["PLAUSIBLE_SPACING_MM", "Volume", "annotated_slices", "distinct_values"]
+
+PLAUSIBLE_SPACING_MM = (0.01, 100.0)
+"""Spacing of voxels in CTs of patients; a file in metres or micrometres lies outside."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ def two_series(folder: Path) -> Path:
 
 
 def lost_slice(folder: Path) -> Path:
-    good_series(folder)
+    good_series(folder / "series")
     (folder / "empty.dcm").touch()
     return folder
 

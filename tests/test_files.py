@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 from pathlib import Path
@@ -20,6 +21,11 @@ def test_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
                 raise RuntimeError("disk full")
 
     write("old")
+    with (
+        pytest.raises(OSError, match=f"No space left on device: '{path}'"),
+        write_atomically(path),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with write_atomically(path) as aside:
         aside.write_text("new")
         assert path.read_text() == "old"
@@ -45,6 +51,8 @@ def test_files_of_a_folder_are_replaced_together(tmp_path: Path) -> None:
     for path in folder.rglob("*.txt"):
         path.write_text("old")
     (folder / ".writing-killed").mkdir()
+    (folder / ".writing-file").touch()
+    (folder / ".writing-link").symlink_to(tmp_path)
     (folder / ".DS_Store").write_text("the system's")
     with pytest.raises(OSError, match="No space left"):
         write(folder, "a.txt", "c.txt", fail=True)

@@ -1,7 +1,7 @@
 import gzip
-import re
 import struct
 import tracemalloc
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,14 @@ def noise(shape: tuple[int, int, int] = (40, 30, 20)) -> Volume:
     return Volume(array, LPS)
 
 
+def edit(path: Path, offset: int, form: str, *values: float | bytes) -> None:
+    """Change fields of a header."""
+    packed = path.suffix == ".gz"
+    content = bytearray(gzip.decompress(path.read_bytes()) if packed else path.read_bytes())
+    struct.pack_into(form, content, offset, *values)
+    path.write_bytes(gzip.compress(content) if packed else content)
+
+
 def truncate(path: Path, fraction: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * fraction)])
@@ -53,9 +61,14 @@ def test_written_volume_is_the_same_in_simpleitk(path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 def test_float_hu_are_rounded_and_clipped_to_int16(path: Path, kind: type) -> None:
-    array = np.array([-29.6, 0.4, 99999.0, -np.inf, np.nan], kind).reshape(5, 1, 1)
+    array = np.array([-29.6, 0.4, 99999.0, -1e30, np.nan], kind).reshape(5, 1, 1)
     nib.save(nib.Nifti1Image(array, np.eye(4)), path)
     assert read_image(path).array.ravel().tolist() == [-30, 0, 32767, -32768, -1024]
+    for infinite in (np.inf, -np.inf):
+        array[0] = infinite
+        nib.save(nib.Nifti1Image(array, np.eye(4)), path)
+        with pytest.raises(UnreadableFileError, match="found infinite voxels"):
+            read_image(path)
 
 
 def test_scaled_voxels_need_little_extra_memory(tmp_path: Path) -> None:
@@ -165,15 +178,91 @@ def test_labels_are_read_as_integers(path: Path, kind: type) -> None:
     assert back.tolist() == [[[0, 13, 200]]]
 
 
+@pytest.mark.parametrize("value", [0.5, 1.01, np.nan, np.inf, 1e30])
+def test_probabilities_are_refused_as_labels(path: Path, value: float) -> None:
+    array = np.ones((2, 2, 2))
+    array[0] = value
+    nib.save(nib.Nifti1Image(array, LPS), path)
+    for read in (read_labels, partial(read_mask, task="body-regions")):
+        with pytest.raises(UnknownLabelError, match="float64 that are not integers"):
+            read(path)
+
+
+def test_labels_scaled_by_nearly_one_are_whole(path: Path) -> None:
+    write_volume(path, Volume(np.full((2, 2, 2), 13, np.uint8), LPS))
+    edit(path, 112, "<2f", 1.0000001, 0)
+    assert read_mask(path, "body-regions").array.max() == 13
+    assert read_labels(path).array.dtype.kind == "i"
+
+
+@pytest.mark.parametrize("kind", [[("R", "u1"), ("G", "u1"), ("B", "u1")], np.complex64])
+def test_colours_and_complex_numbers_are_refused(path: Path, kind: Any) -> None:  # noqa: ANN401
+    nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), kind), LPS), path)
+    for read in (read_image, read_labels):
+        with pytest.raises(UnreadableFileError, match="found voxels of type"):
+            read(path)
+
+
 @pytest.mark.parametrize(
-    "array",
+    ("code", "factor"), [(0, 1), (1, 1e-3), (2, 1), (3, 1e3), (0b10_001, 1e-3)]
+)
+def test_units_of_length(path: Path, code: int, factor: float) -> None:
+    write_volume(path, Volume(noise().array, np.diag([factor] * 3 + [1]) @ LPS))
+    edit(path, 123, "B", code)
+    np.testing.assert_allclose(read_image(path).affine, LPS, rtol=1e-6)
+    np.testing.assert_allclose(sitk.ReadImage(str(path)).GetSpacing(), (2, 2, 5), rtol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize(
+    ("offset", "form", "values", "message"),
     [
-        *(np.full((2, 2, 2), value) for value in (0.5, np.nan, np.inf, 1e30)),
-        np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")]),
+        (108, "<f", (0,), "voxels at byte 0, inside the header"),
+        (108, "<f", (np.nan,), "voxels at byte nan"),
+        (108, "<f", (1e9,), "cut short"),
+        (42, "<h", (-40,), r"3 dimensions \(-40, 30, 20\)"),
+        (42, "<h", (32767,), "cut short"),
+        (70, "<h", (3,), "HeaderDataError"),
+        (252, "<hh", (0, 0), "no orientation"),
+        (280, "<f", (0.0005,), "voxels of 0.0005, 2, 5 mm, expected 0.01 to 100 mm"),
+        (284, "<f", (0.1,), "a sheared affine"),
+        (344, "<4s", (b"ni1",), "the header of another format"),
+        (116, "<f", (np.inf,), "HeaderDataError"),
     ],
 )
-def test_probabilities_and_colours_are_refused_as_labels(path: Path, array: NDArray[Any]) -> None:
-    nib.save(nib.Nifti1Image(array, LPS), path)
-    message = re.escape(f"{array.dtype} that are not integers")
-    with pytest.raises(UnknownLabelError, match=message):
-        read_labels(path)
+def test_headers_that_cannot_be_right_are_refused(
+    tmp_path: Path, suffix: str, offset: int, form: str, values: tuple[Any, ...], message: str
+) -> None:
+    path = tmp_path / f"image{suffix}"
+    write_volume(path, noise())
+    edit(path, offset, form, *values)
+    for read in (read_image, read_labels, refuse_cut_short):
+        with pytest.raises(UnreadableFileError, match=message):
+            read(path)
+
+
+def test_memory_is_bounded_by_the_volume(path: Path) -> None:
+    write_volume(path, noise())
+    voxels = path.read_bytes()
+    path.write_bytes(voxels + gzip.compress(bytes(200 << 20), 1))
+    tracemalloc.start()
+    assert np.array_equal(read_image(path).array, noise().array)
+    path.write_bytes(voxels)
+    edit(path, 42, "<3h", 300, 300, 300)
+    with pytest.raises(UnreadableFileError, match="54000352 bytes by its header"):
+        read_image(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 32 << 20
+
+
+def test_extensions_are_not_read(path: Path) -> None:
+    image = nib.Nifti2Image(noise().array, LPS)
+    image.header.set_intent(3001)
+    content = bytearray(image.to_bytes())
+    extension = struct.pack("<ii", 2**31 - 1, 32) + b"<CIFTI".ljust(8)  # a size it cannot have
+    content[540] = 1
+    content[544:544] = extension
+    struct.pack_into("<q", content, 168, 544 + len(extension))
+    path.write_bytes(gzip.compress(content))
+    assert np.array_equal(read_image(path).array, noise().array)

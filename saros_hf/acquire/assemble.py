@@ -40,6 +40,7 @@ def assemble(
     case: Case | None = None,
     masks: MaskArchive | None = None,
     as_published: bool = False,
+    keep_patient_id: bool = False,
     work: Path | None = None,
 ) -> str:
     """Write the CT of ``series`` and the case's label maps into ``case_folder``, all or nothing.
@@ -54,6 +55,7 @@ def assemble(
         masks: Archive of all label maps.
         as_published: The series is complete, so that an uneven slice spacing is replaced by its
             mean, as the authors did, if the label maps then fit.
+        keep_patient_id: Record the PatientID of a CT outside SAROS.
         work: A folder on the same file system for unfinished files, ``DIR`` if ``None``.
 
     Returns:
@@ -67,7 +69,10 @@ def assemble(
         ct = _read_paired(series, paths, as_published=as_published)
         write_volume(aside / IMAGE_NAME, ct.volume)
         _align(paths, ct.volume.affine, aside)
-        _source_of(series, case, ct).write(aside)
+        source = _source_of(series, case, ct)
+        if case is None and not keep_patient_id:
+            source = replace(source, patient_id="")
+        source.write(aside)
     return ct.note
 
 
@@ -125,7 +130,8 @@ def _pair(volume: Volume, masks: Masks, series_uid: str) -> Volume:
     """Return a CT with the affine of all its label maps."""
     for path in masks.values():
         affine = pair(volume, read_grid(path), path, series_uid=series_uid)
-        volume = replace(volume, affine=affine)
+        shared = Volume(volume.array, affine)
+        volume = replace(volume.oriented(shared.orientation), affine=affine)
     return volume
 
 

@@ -51,6 +51,11 @@ def add_convert(commands: Subparsers) -> None:
         help="DICOM_DIR is complete: replace uneven slice spacing by its mean, as the authors of "
         "SAROS did, if the label maps then fit",
     )
+    add(
+        "--keep-patient-id",
+        action="store_true",
+        help="record the PatientID of the DICOM files in source.json",
+    )
     convert.set_defaults(run=_convert)
 
 
@@ -103,6 +108,7 @@ def _convert(options: argparse.Namespace) -> int:
         table=local_table(options.folder, options.table, warn),
         masks=local_masks(options.folder, options.masks, warn),
         as_published=options.as_published,
+        keep_patient_id=options.keep_patient_id,
     )
     with progress_bar("series") as report:
         outcomes = conversion.run(options.source, progress=report)

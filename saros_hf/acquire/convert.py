@@ -14,7 +14,7 @@ from ..cases.source import converted_cases, holds_series
 from ..cases.table import read_case_table, tables_in
 from ..ct import broken_file, refuse_without_ct
 from ..dicom import CtSeries, DicomContents, find_series
-from ..errors import DicomError, SarosError
+from ..errors import DicomError, one_line
 from ..progress import OnProgress
 from .assemble import add_masks, assemble
 from .outcomes import Outcome, Status
@@ -31,12 +31,14 @@ class Conversion:
         masks: Label maps to add to the CTs of the table's cases.
         as_published: The DICOM folder is complete, so that uneven slice spacing is replaced by
             its mean, as the authors did, if the label maps then fit.
+        keep_patient_id: Record the PatientID of CTs that are not in the table.
     """
 
     folder: Path
     table: tuple[Case, ...] = ()
     masks: MaskArchive | None = None
     as_published: bool = False
+    keep_patient_id: bool = False
 
     def run(self, source: Path, *, progress: OnProgress | None = None) -> list[Outcome]:
         """Write ``folder/<case_id>/image.nii.gz`` for every CT series in ``source``.
@@ -78,8 +80,8 @@ class Conversion:
         case_id = known or _next_free(self.folder, {one.case_id for one in self.table})
         try:
             note = self._finish(series, case_id, case)
-        except (SarosError, OSError) as error:
-            return Outcome(series.uid, known, "failed", None, str(error))
+        except Exception as error:  # noqa: BLE001 - the other series do not depend on this one
+            return Outcome(series.uid, known, "failed", None, one_line(error))
         status: Status = "kept" if note is None else "written"
         return Outcome(series.uid, case_id, status, self.folder / case_id, note or "")
 
@@ -97,6 +99,7 @@ class Conversion:
                     case=case,
                     masks=self.masks,
                     as_published=self.as_published,
+                    keep_patient_id=self.keep_patient_id,
                     work=work,
                 )
             if case is not None and self.masks is not None:

@@ -18,7 +18,7 @@ from ..archive.sources import SeriesSource, SourceName, source_named
 from ..cases.case import Case
 from ..cases.source import holds_series
 from ..cases.table import read_case_table, tables_in
-from ..errors import SarosError, UsageError
+from ..errors import UsageError, one_line
 from ..progress import TransferBar
 from .assemble import add_masks, assemble, only_series
 from .outcomes import Outcome, Status
@@ -169,10 +169,10 @@ class _Run:
                 if work is None:
                     return None
                 note = self._finish(case, work)
-        except (SarosError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - the other cases do not depend on this one
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 self.disk_full.set()
-            return outcome("failed", str(error))
+            return outcome("failed", one_line(error))
         return outcome("kept") if note is None else outcome("written", note)
 
     def _finish(self, case: Case, work: Path) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from ..errors import printable
 from ..files import write_atomically
 
 if TYPE_CHECKING:
@@ -46,10 +47,12 @@ def write_failures(folder: Path, outcomes: Sequence[Outcome]) -> Path | None:
         The file if something failed in this run, else ``None``.
     """
     path = folder / FAILURES_NAME
-    processed = {outcome.series_uid for outcome in outcomes}
+    processed = {_cell(outcome.series_uid) for outcome in outcomes}
     rows = [row for row in _read(path) if row[1] and row[1] not in processed]
     failed = [
-        [one.case_id, one.series_uid, one.reason] for one in outcomes if one.status == "failed"
+        [_cell(text) for text in (one.case_id, one.series_uid, one.reason)]
+        for one in outcomes
+        if one.status == "failed"
     ]
     rows += failed
     if rows:
@@ -61,10 +64,21 @@ def write_failures(folder: Path, outcomes: Sequence[Outcome]) -> Path | None:
 
 
 def _read(path: Path) -> list[list[str]]:
+    """Return the rows of an earlier run as far as they are legible; spreadsheets change files."""
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [row for row in list(csv.reader(file))[1:] if len(row) == len(_COLUMNS)]
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        try:
+            rows = list(csv.reader(file))[1:]
+        except csv.Error:
+            return []
+    return [[_cell(text) for text in row] for row in rows if len(row) == len(_COLUMNS)]
+
+
+def _cell(text: str) -> str:
+    """Return text that a spreadsheet takes for text, not for a formula."""
+    shown = printable(text)
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
 
 
 def reasons_table(title: str, outcomes: Sequence[Outcome]) -> "Table":

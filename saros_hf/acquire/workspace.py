@@ -1,13 +1,12 @@
 """Locks on cases, so that one process at a time works on each, and folders for unfinished work."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from ..files import ASIDE_PREFIX
+from ..files import ASIDE_PREFIX, remove
 
 WORK_NAME = ".saros"
 """Folder beside the cases for locks and unfinished series; it is removed with the last of them."""
@@ -34,7 +33,7 @@ def claim(folder: Path, name: str, *, wait: bool = False) -> Iterator[Path | Non
     try:
         work.mkdir(exist_ok=True)
         for unfinished in work.glob(f"{ASIDE_PREFIX}*"):
-            shutil.rmtree(unfinished)
+            remove(unfinished)
         yield work
     finally:
         # Only empty folders are removed. A removed lock file no longer counts as locked.

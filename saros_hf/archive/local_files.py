@@ -1,13 +1,13 @@
 """Files already on disk: a folder of any layout, or a .zip."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MissingFileError
+from ..files import scratch_folder
 from .unzip import extract
 
 
@@ -42,8 +42,7 @@ def open_source(source: Path) -> Iterator[LocalFiles]:
     if source.is_dir():
         yield LocalFiles(source, source, _regular_files(source))
     elif source.exists():
-        with tempfile.TemporaryDirectory(prefix="saros-zip-") as folder:
-            root = Path(folder)
+        with scratch_folder("zip") as root:
             extract(source, root)
             yield LocalFiles(source, root, _regular_files(root))
     else:
@@ -52,11 +51,23 @@ def open_source(source: Path) -> Iterator[LocalFiles]:
 
 def _regular_files(root: Path) -> tuple[Path, ...]:
     """Return all regular files but the companions that macOS adds."""
-    paths = (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
     return tuple(
         sorted(
             path
-            for path in paths
+            for path in _files_below(root)
             if path.is_file() and not path.name.startswith("._") and "__MACOSX" not in path.parts
         )
     )
+
+
+def _files_below(root: Path) -> Iterator[Path]:
+    """Yield the entries of all folders, of linked ones too; each folder is entered once."""
+    entered = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        status = Path(folder).stat()
+        place = status.st_dev, status.st_ino
+        if place in entered:
+            folders.clear()
+        else:
+            entered.add(place)
+            yield from (Path(folder) / name for name in names)

@@ -4,6 +4,7 @@ import errno
 import lzma
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from ..errors import UnreadableFileError
+from ..errors import SarosError, UnreadableFileError
 
 _BOMB_BYTES = 1 << 30
 _BOMB_RATIO = 100
@@ -22,9 +23,11 @@ _ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
+    struct.error,
     EOFError,
     FileExistsError,
     NotADirectoryError,
+    OverflowError,
     RuntimeError,
     UnicodeDecodeError,
 )
@@ -81,15 +84,36 @@ def open_zip(
     try:
         with zipfile.ZipFile(path if file is None else file) as archive:
             yield archive
-    except _ZIP_ERRORS as error:
+    except (*_ZIP_ERRORS, OSError, ValueError) as error:
+        if not _is_damage(error, local=file is None):
+            raise
         found = f"an invalid or incomplete .zip ({type(error).__name__}: {error})"
         raise BrokenZipError(path, found, expected, remedy) from error
 
 
+def _is_damage(error: Exception, *, local: bool) -> bool:
+    """Tell what damaged offsets (a seek before the start) and bzip2 raise from other errors."""
+    if isinstance(error, SarosError):
+        return False
+    if isinstance(error, _ZIP_ERRORS):
+        return True
+    return error.errno in (None, errno.EINVAL) if isinstance(error, OSError) else local
+
+
 def file_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Return all members other than folders."""
-    # ZipInfo.is_dir fails on an empty name.
-    return [member for member in archive.infolist() if not member.filename.endswith("/")]
+    """Return all members other than folders.
+
+    Raises:
+        BadZipFile: A folder has content, as if it were a file.
+    """
+    members = []
+    for member in archive.infolist():
+        # ZipInfo.is_dir fails on an empty name.
+        if not member.filename.endswith("/"):
+            members.append(member)
+        elif member.file_size:
+            raise zipfile.BadZipFile(f"content in the folder {member.filename!r}")
+    return members
 
 
 def refuse_unsafe(member: zipfile.ZipInfo, archive_path: str | Path) -> None:

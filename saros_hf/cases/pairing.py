@@ -24,6 +24,8 @@ def shared_affine(
     On equal grids it is the label map's own, so that both files agree to the last bit. Some label
     maps have the wrong sign along k in their affine, which puts them beyond the patient's head.
     Their voxels pair with a CT that starts at the same place, and the CT's affine is right.
+    A CT whose rows or columns are stored in another direction than those of the label map, such as
+    RAS beside LPS, is at the same place once it is oriented like the affine.
 
     Args:
         image: CT at 5 mm slices.
@@ -32,6 +34,9 @@ def shared_affine(
             affine, so that it pairs only with a CT that does so too.
     """
     if mask.same_grid(image) and (image.orientation[2] == "I" or not top_down):
+        return mask.affine
+    along_k = image.orientation[2] == mask.orientation[2] and not top_down
+    if along_k and mask.same_grid(image.oriented(mask.orientation)):
         return mask.affine
     if Volume(mask.array, mask.affine @ _FLIP_K).same_grid(image):
         return image.affine

@@ -22,7 +22,8 @@ class CaseSource:
     """The series that a case's CT was converted from.
 
     Attributes:
-        patient_id: Pseudonym in the DICOM files; names and dates are never kept.
+        patient_id: Pseudonym of the case table, or PatientID of the DICOM files if the user asked
+            for it; names and dates are never kept.
         spacing_mm: Voxel spacing along i, j and k before interpolation.
         slices: Number of slices before interpolation.
         stacking: Order in which the slices were stacked.
@@ -62,7 +63,7 @@ def source_uid(case_folder: Path) -> str:
         return ""
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["series_instance_uid"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnreadableFileError(
             path,
             f"a file without series_instance_uid ({type(error).__name__})",

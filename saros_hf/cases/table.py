@@ -34,12 +34,12 @@ _TABLE = re.compile(r"segmentation.?info", re.IGNORECASE)
 _CHOICES: dict[str, tuple[str, ...]] = {
     "gender": get_args(Sex),
     "anatomic_region": get_args(AnatomicRegion),
-    "has_breast_implant": ("TRUE", "FALSE"),
     "split": FOLDS,
 }
 _LEGAL = {column: ("|".join(names), " or ".join(names)) for column, names in _CHOICES.items()} | {
     "id": (r"case_\d{3,}", "case_ and three digits"),
     "tcia_series_instance_uid": (r"[0-9.]{1,64}", "a DICOM UID"),
+    "has_breast_implant": (r"(?i)TRUE|FALSE", "TRUE or FALSE"),
     "orientation_code": (r"[LR][AP][IS]", "an axial code such as LPS"),
 }
 """Pattern and description of the legal values of a column."""
@@ -74,7 +74,8 @@ def tables_in(folder: Path) -> list[Path]:
 def read_case_table(path: Path) -> tuple[Case, ...]:
     """Return the cases of a Segmentation Info CSV, in the order of its rows.
 
-    Both known headers are accepted: the official one, and one with ``Collection``.
+    Both known headers are accepted: the official one, and one with ``Collection``; so is what
+    pandas and spreadsheets make of them: other columns, semicolons or tabs, empty rows, ``True``.
 
     Raises:
         TableError: The file is not a CSV, has no row, lacks a column, has an illegal value, or
@@ -107,20 +108,23 @@ def write_case_table(path: Path, cases: Iterable[Case]) -> None:
 
 
 def _read_rows(path: Path) -> tuple[Case, ...]:
-    reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")))
+    text = path.read_text(encoding="utf-8-sig")
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
     header = ["tcia_collection" if c == "Collection" else c for c in reader.fieldnames or ()]
     missing = [column for column in COLUMNS if column not in header]
     if missing:
         expected = f"the columns {', '.join(COLUMNS)}"
         raise TableError(path, f"no column {', '.join(missing)}", expected, _USE_PUBLISHED)
     reader.fieldnames = header
-    return tuple(_case(row, f"{path}, line {reader.line_num}") for row in reader)
+    rows = ({column: (row[column] or "").strip() for column in COLUMNS} for row in reader)
+    return tuple(_case(row, f"{path}, line {reader.line_num}") for row in rows if any(row.values()))
 
 
-def _case(row: dict[str, str | None], where: str) -> Case:
-    values: dict[str, Any] = {column: (row[column] or "").strip() for column in COLUMNS}
+def _case(row: dict[str, str], where: str) -> Case:
+    values: dict[str, Any] = dict(row)
     for column, (pattern, expected) in _LEGAL.items():
-        if not re.fullmatch(pattern, values[column]):
+        if not re.fullmatch(pattern, values[column], re.ASCII):
             raise TableError(where, f"{column} = {values[column]!r}", expected)
-    values["has_breast_implant"] = values["has_breast_implant"] == "TRUE"
+    values["has_breast_implant"] = values["has_breast_implant"].upper() == "TRUE"
     return Case(**{_ATTRIBUTES[column]: value for column, value in values.items()})

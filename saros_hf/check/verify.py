@@ -14,7 +14,7 @@ from ..cases.case import Case
 from ..cases.files import CaseFiles
 from ..cases.source import SOURCE_NAME, source_uid
 from ..cases.table import find_table, read_case_table
-from ..errors import MissingFileError, SarosError, UnknownLabelError, UsageError
+from ..errors import MissingFileError, SarosError, UnknownLabelError, UsageError, one_line
 from ..files import ASIDE_PREFIX
 from ..labels import TASKS, Task
 from ..nifti import read_image, read_mask
@@ -136,7 +136,7 @@ def _check_all(
     cases: Sequence[CaseFiles], jobs: int | None, progress: OnProgress | None
 ) -> list[tuple[list[Finding], list[CaseCounts]]]:
     with ThreadPoolExecutor(jobs or min(MOST_JOBS, usable_processors())) as pool:
-        running = [pool.submit(_check_files, files) for files in cases]
+        running = [pool.submit(_check_safely, files) for files in cases]
         try:
             for done, future in enumerate(as_completed(running), start=1):
                 future.result()
@@ -145,6 +145,13 @@ def _check_all(
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         return [future.result() for future in running]
+
+
+def _check_safely(files: CaseFiles) -> tuple[list[Finding], list[CaseCounts]]:
+    try:
+        return _check_files(files)
+    except Exception as error:  # noqa: BLE001 - the other cases do not depend on this one
+        return [Finding(files.case.case_id, "unreadable-file", one_line(error))], []
 
 
 def _check_files(files: CaseFiles) -> tuple[list[Finding], list[CaseCounts]]:
@@ -175,7 +182,7 @@ def _read(
         findings.append(Finding(case.case_id, "missing-file", f"no {path.name}"))
     except UnknownLabelError as error:
         findings.append(Finding(case.case_id, "unknown-label", _describe(path, error)))
-    except (SarosError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - the other files and cases do not depend on this one
         findings.append(Finding(case.case_id, "unreadable-file", _describe(path, error)))
     return None
 
@@ -186,7 +193,7 @@ def _summary(path: Path) -> CtSummary:
     return CtSummary(grid, int(image.array.min()), int(image.array.max()))
 
 
-def _describe(path: Path, error: SarosError | OSError) -> str:
+def _describe(path: Path, error: Exception) -> str:
     if isinstance(error, SarosError):
         return f"{path.name}: found {error.found}, expected {error.expected}"
     return f"{path.name} cannot be read ({type(error).__name__}: {error})"

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..cases.case import AnatomicRegion
+from ..errors import printable
 from ..folds import FOLDS
 from ..labels import TASKS, display_name, labels
 from .case_checks import Check, Finding, Severity
@@ -52,7 +53,7 @@ def findings_table(findings: Iterable[Finding]) -> Table:
     table.add_column("where and what")
     for (severity, check), group in groupby(sorted(findings, key=_rank), key=_kind):
         members = list(group)
-        details = [f"{one.where}: {one.message}" for one in members[:MAX_NAMED]]
+        details = [printable(f"{one.where}: {one.message}") for one in members[:MAX_NAMED]]
         if len(members) > MAX_NAMED:
             details.append(f"... and {len(members) - MAX_NAMED} more")
         style = "bold red" if severity == "error" else ""

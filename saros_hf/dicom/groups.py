@@ -35,6 +35,7 @@ def find_series(paths: Iterable[Path]) -> DicomContents:
     """
     slices: list[Slice] = []
     broken: list[Path] = []
+    remnants: list[Path] = []
     left_out: Counter[str] = Counter()
     for path in paths:
         header = read_header(path)
@@ -43,21 +44,28 @@ def find_series(paths: Iterable[Path]) -> DicomContents:
             slices.append(header)
         elif kind == "broken":
             broken.append(path)
+        elif kind == "remnant":
+            remnants.append(path)
         else:
             left_out[kind] += 1
 
     members: dict[str, list[Slice]] = defaultdict(list)
+    folders: dict[Path, set[str]] = defaultdict(set)
     for slice_ in _without_copies(slices):
-        members[slice_.series_uid or str(slice_.path.parent)].append(slice_)
+        key = slice_.series_uid or str(slice_.path.parent)
+        members[key].append(slice_)
+        folders[slice_.path.parent].add(key)
+    broken += [path for path in remnants if path.parent in folders]
+    left_out["no DICOM"] += len([path for path in remnants if path.parent not in folders])
     damaged: dict[str, list[Path]] = defaultdict(list)
     for path in broken:
-        damaged[_key_of_broken(path, members)].append(path)
+        damaged[_key_of_broken(path, members, folders[path.parent])].append(path)
     orphans = damaged.pop("", [])
     series = tuple(
         CtSeries(_series_uid(key, members[key]), tuple(members[key]), tuple(damaged[key]))
         for key in dict.fromkeys([*members, *damaged])
     )
-    return DicomContents(series, tuple(orphans), left_out)
+    return DicomContents(series, tuple(orphans), +left_out)
 
 
 def _without_copies(slices: Iterable[Slice]) -> Iterator[Slice]:
@@ -70,12 +78,19 @@ def _without_copies(slices: Iterable[Slice]) -> Iterator[Slice]:
         seen.add(key)
 
 
-def _key_of_broken(path: Path, members: Mapping[str, list[Slice]]) -> str:
-    """Return the key of the series that a damaged file belongs to, empty if unknown."""
+def _key_of_broken(path: Path, members: Mapping[str, list[Slice]], beside: set[str]) -> str:
+    """Return the key of the series that a damaged file belongs to, empty if unknown.
+
+    Args:
+        path: The file.
+        members: Readable slices by key.
+        beside: Keys of the series in its folder.
+    """
     uids = series_uids_in(path)
     # Sequences may name other series, so series with readable slices are preferred.
-    known = [key for key in (*uids, str(path.parent)) if key in members]
-    return [*known, *uids, ""][0]
+    known = [uid for uid in uids if uid in members]
+    alone = [*beside] if len(beside) == 1 else []
+    return [*known, *uids, *alone, ""][0]
 
 
 def _series_uid(key: str, slices: list[Slice]) -> str:

@@ -3,6 +3,8 @@
 Positions and directions are DICOM's: LPS millimetres.
 """
 
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DicomError
+from ..volume import PLAUSIBLE_SPACING_MM
 
 MAX_DEVIATION_MM = 0.1
 """Largest distance of a slice from an even grid, unless 1 % of the slice spacing is more.
@@ -20,6 +23,12 @@ one missing slice moves its neighbours by at least half the spacing."""
 
 MAX_TILT_DEGREES = 0.1
 _MAX_COSINE_DIFFERENCE = 1e-3
+_MAX_SKEW = 0.01
+_FARTHEST_MM = 1e5
+_SLOPES = (1e-3, 100.0)
+_MAX_INTERCEPT = 32768
+
+ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,13 @@ class Slice:
         image_type: Values of ImageType in upper case.
         size: Columns, rows, frames.
         pixel_spacing: Row and column spacing in mm, as written.
-        position: Centre of the first voxel, empty if missing.
+        position: Centre of the first voxel, empty if missing or not finite.
         orientation: Direction of the rows, then of the columns, empty if missing.
+        rescale: Slope and intercept from stored values to Hounsfield units.
+        photometric: PhotometricInterpretation.
+        pixel_representation: ``0`` for unsigned, ``1`` for signed stored values.
+        bits_allocated: Bits of a stored value, one number.
+        pixel_bytes: Length of the pixel data in the file, ``None`` if they are compressed.
         pixel_type: SimpleITK's id of the type that holds the rescaled values.
         tags: Other values by name, for the record of the conversion.
     """
@@ -51,6 +65,11 @@ class Slice:
     pixel_spacing: tuple[float, ...]
     position: tuple[float, ...]
     orientation: tuple[float, ...]
+    rescale: tuple[float, ...]
+    photometric: str
+    pixel_representation: str
+    bits_allocated: tuple[float, ...]
+    pixel_bytes: int | None
     pixel_type: int
     tags: Mapping[str, str]
 
@@ -113,28 +132,92 @@ def ordered(series: CtSeries) -> CtSeries:
 
 
 def refuse_incomplete(series: CtSeries) -> None:
-    """Raise unless every file holds one whole slice and its position.
+    """Raise unless every file holds one whole slice of Hounsfield units and its position.
 
     Raises:
         DicomError: Names the first file that does not.
     """
     if series.broken:
         damaged = f"{len(series.broken)} file(s) cut short or damaged ({_names(*series.broken)})"
-        raise series.error(damaged, "whole DICOM files", "Fetch the series again.")
+        remedy = "Fetch the series again, or delete what is no slice of it."
+        raise series.error(damaged, "whole DICOM files", remedy)
+    for slice_ in series.slices:
+        problem = _frames(slice_) or _place(slice_) or _values(slice_)
+        if problem:
+            found, expected, remedy = problem
+            raise series.error(f"{found} in {slice_.path.name}", expected, remedy)
     if len(series.slices) < 2:
         remedy = "Fetch the rest of the series, or leave it out."
         raise series.error(f"{len(series.slices)} slice", "at least 2", remedy)
-    for slice_ in series.slices:
-        name = slice_.path.name
-        if slice_.size[2:] not in ((), (1,)):
-            remedy = "Export the series as classic, not enhanced, CT."
-            raise series.error(f"{slice_.size[2]} frames in {name}", "one slice per file", remedy)
-        if (len(slice_.position), len(slice_.orientation), len(slice_.pixel_spacing)) != (3, 6, 2):
-            raise series.error(
-                f"no ImagePositionPatient, ImageOrientationPatient or PixelSpacing in {name}",
-                "the position of every slice",
-                "Leave that file out, or fetch the series from its archive again.",
-            )
+
+
+_Problem = tuple[str, str, str] | None
+"""What was found in a slice, what was expected, and what to do."""
+
+
+def _frames(slice_: Slice) -> _Problem:
+    remedy = "Export the series as classic, not enhanced, CT."
+    if slice_.size[2:] not in ((), (1,)):
+        return f"{slice_.size[2]} frames", "one slice per file", remedy
+    if slice_.sop_class in ENHANCED_CT and not slice_.position:
+        return "an enhanced CT", "one slice per file", remedy
+    return None
+
+
+def _place(slice_: Slice) -> _Problem:
+    spacing, position, orientation = slice_.pixel_spacing, slice_.position, slice_.orientation
+    if (len(position), len(orientation), len(spacing)) != (3, 6, 2):
+        found = "no ImagePositionPatient, ImageOrientationPatient or PixelSpacing"
+        remedy = "Leave that file out, or fetch the series from its archive again."
+        return found, "the position of every slice", remedy
+    low, high = PLAUSIBLE_SPACING_MM
+    if not all(low <= step <= high for step in spacing):
+        return f"PixelSpacing {_text(spacing)}", f"{low:g} to {high:g} mm", ""
+    if max(map(abs, position)) > _FARTHEST_MM:
+        return f"ImagePositionPatient {_text(position)}", "a place in the scanner, in mm", ""
+    rows, columns = np.reshape(orientation, (2, 3))
+    products = [rows @ rows - 1, columns @ columns - 1, rows @ columns]
+    if np.abs(products).max() > _MAX_SKEW:
+        found = f"ImageOrientationPatient {_text(orientation)}"
+        return found, "two directions of length 1 at a right angle", ""
+    return None
+
+
+def _values(slice_: Slice) -> _Problem:
+    if slice_.photometric != "MONOCHROME2":
+        found = f"PhotometricInterpretation {slice_.photometric or 'missing'}"
+        return found, "MONOCHROME2", "Leave colour images out; convert others to MONOCHROME2 first."
+    slope, intercept = slice_.rescale if len(slice_.rescale) == 2 else (0.0, 0.0)
+    low, high = _SLOPES
+    if not (low <= slope <= high and abs(intercept) <= _MAX_INTERCEPT):
+        found = f"RescaleSlope and RescaleIntercept {_text(slice_.rescale) or 'missing'}"
+        remedy = "Without them stored values are no Hounsfield units; fetch the series again."
+        return found, "one plausible number each", remedy
+    if slice_.pixel_representation not in ("0", "1"):
+        found = f"PixelRepresentation {slice_.pixel_representation or 'missing'}"
+        return found, "0 (unsigned) or 1 (signed)", "Fetch the series again."
+    columns, rows = slice_.size[:2]
+    if min(columns, rows) < 2:
+        return f"{rows} rows and {columns} columns", "at least 2 each", ""
+    return _length(slice_, rows, columns)
+
+
+def _length(slice_: Slice, rows: int, columns: int) -> _Problem:
+    """Compare pixel data with rows and columns: the decoder leaves what is missing undefined."""
+    if slice_.pixel_bytes is None:
+        return None
+    bits = slice_.bits_allocated[0] if len(slice_.bits_allocated) == 1 else math.nan
+    spare = slice_.pixel_bytes - rows * columns * bits / 8
+    # Some writers pad pixel data, but never by a whole row or column.
+    if 0 <= spare < min(rows, columns) * bits / 8:
+        return None
+    found = f"{slice_.pixel_bytes} bytes of pixel data"
+    expected = f"{rows} rows of {columns} values of {bits:g} bits"
+    return found, expected, "Fetch the series again."
+
+
+def _text(numbers: tuple[float, ...]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
 
 
 def _refuse_mixed(series: CtSeries) -> None:
@@ -148,8 +231,9 @@ def _refuse_mixed(series: CtSeries) -> None:
             what, here, there = "orientation", str(first.orientation), str(slice_.orientation)
         else:
             continue
+        this, other = _distinct(first.path, slice_.path)
         raise series.error(
-            f"{what} {here} in {first.path.name} but {there} in {slice_.path.name}",
+            f"{what} {here} in {this} but {there} in {other}",
             f"slices of one {what}",
             "Keep the slices of one reconstruction and leave the others out.",
         )
@@ -209,5 +293,10 @@ def _refuse_uneven(series: CtSeries) -> None:
 
 
 def _names(*paths: Path) -> str:
-    shown = ", ".join(path.name for path in paths[:3])
-    return shown + (", ..." if len(paths) > 3 else "")
+    return ", ".join(_distinct(*paths[:3])) + (", ..." if len(paths) > 3 else "")
+
+
+def _distinct(*paths: Path) -> list[str]:
+    """Return file names, with as much of their folders as tells them apart."""
+    shared = os.path.commonpath([path.parent for path in paths])
+    return [path.relative_to(shared).as_posix() for path in paths]

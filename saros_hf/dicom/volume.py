@@ -3,7 +3,7 @@
 # mypy: allow-untyped-calls
 
 import math
-import tempfile
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -15,7 +15,7 @@ import SimpleITK as sitk  # noqa: N813  # its own documentation's name for it
 from numpy.typing import NDArray
 
 from ..volume import Volume
-from .headers import without_warnings
+from .headers import links_to, names_for_itk, without_warnings
 from .series import CtSeries, ordered, refuse_incomplete
 
 SLICE_SPACING_MM = 5.0
@@ -64,7 +64,7 @@ def read_series(
     if stacking == "published":
         files = _published_order(series)
     else:
-        files = [str(slice_.path) for slice_ in ordered(series).slices]
+        files = [slice_.path for slice_ in ordered(series).slices]
     if stacking == "against-normal":
         files.reverse()
     grid = _grid_of(series, files)
@@ -73,19 +73,17 @@ def read_series(
     return _to_volume(_resample(series, files, grid, spacing_mm))
 
 
-def _published_order(series: CtSeries) -> list[str]:
+def _published_order(series: CtSeries) -> list[Path]:
     """Return the files in the order in which ITK finds them in a folder of their own."""
     refuse_incomplete(series)
-    with tempfile.TemporaryDirectory(prefix="saros-series-") as folder, without_warnings():
-        links = {}
-        for number, slice_ in enumerate(sorted(series.slices, key=lambda one: one.path.name)):
-            link = Path(folder) / f"{number:06d}.dcm"
-            link.symlink_to(slice_.path.absolute())
-            links[str(link)] = str(slice_.path)
-        return [links[name] for name in sitk.ImageSeriesReader.GetGDCMSeriesFileNames(folder)]
+    files = sorted((slice_.path for slice_ in series.slices), key=lambda path: path.name)
+    with links_to(files) as links, without_warnings():
+        paths = dict(zip(links, files, strict=True))
+        folder = str(Path(links[0]).parent)
+        return [paths[name] for name in sitk.ImageSeriesReader.GetGDCMSeriesFileNames(folder)]
 
 
-def _grid_of(series: CtSeries, files: Sequence[str]) -> _Grid:
+def _grid_of(series: CtSeries, files: Sequence[Path]) -> _Grid:
     """Return the grid that ITK gives a stack: the mean distance between first and last slice."""
     ends = _read(series, [files[0], files[-1]])
     columns, rows, _ = ends.GetSize()
@@ -94,7 +92,9 @@ def _grid_of(series: CtSeries, files: Sequence[str]) -> _Grid:
     return _Grid((columns, rows, len(files)), spacing, ends.GetOrigin(), ends.GetDirection())
 
 
-def _resample(series: CtSeries, files: Sequence[str], grid: _Grid, spacing_mm: float) -> sitk.Image:
+def _resample(
+    series: CtSeries, files: Sequence[Path], grid: _Grid, spacing_mm: float
+) -> sitk.Image:
     """Interpolate along z as the authors did, so that their label maps fit voxel by voxel.
 
     The first slice keeps its place and ``round(slices * spacing / spacing_mm)`` slices are made;
@@ -143,7 +143,7 @@ def _slices_with_weight(grid: _Grid, target: _Grid) -> list[int]:
 
 
 def _read_only(
-    series: CtSeries, files: Sequence[str], wanted: Sequence[int], grid: _Grid
+    series: CtSeries, files: Sequence[Path], wanted: Sequence[int], grid: _Grid
 ) -> sitk.Image:
     """Return the whole stack with only the ``wanted`` slices decoded, the others 0."""
     some = _read(series, [files[k] for k in wanted])
@@ -155,17 +155,17 @@ def _read_only(
     return grid.place(sitk.GetImageFromArray(stack))
 
 
-def _read(series: CtSeries, files: Sequence[str]) -> sitk.Image:
+def _read(series: CtSeries, files: Sequence[Path]) -> sitk.Image:
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileNames(list(files))
     reader.SetOutputPixelType(_common_type({slice_.pixel_type for slice_ in series.slices}))
     try:
-        with without_warnings():
+        with without_warnings(), names_for_itk(files) as names:
+            reader.SetFileNames(names)
             image: sitk.Image = reader.Execute()
     except RuntimeError as error:
-        # The last line of an ITK error holds the reason.
-        reason = " ".join(str(error).strip().splitlines()[-1:]).strip()
+        # The last line of an ITK error holds the reason, behind an address in memory.
+        reason = re.sub(r".*\(0x[0-9a-f]+\):", "", str(error).strip().splitlines()[-1]).strip()
         raise series.error(
             f"pixels that cannot be decoded ({reason})",
             "whole slices in a transfer syntax that GDCM knows",

@@ -3,14 +3,23 @@
 ``datasets`` 4.0 dropped loading scripts; a builder inside a package replaces them.
 """
 
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import datasets
 
 from ..cases.files import CaseFiles, case_folders
-from ..errors import UsageError
+from ..errors import (
+    SarosError,
+    UnreadableFileError,
+    UsageError,
+    causes,
+    one_line,
+    saros_cause,
+)
 from ..nifti import read_grid
 from .config import SarosConfig
 from .rows import (
@@ -30,6 +39,26 @@ if TYPE_CHECKING:
 
 _EMBEDDED_ROWS_PER_BATCH = 2
 """A whole-body CT is a file of 50 MB, and ``datasets`` holds several copies of a batch."""
+
+
+@contextmanager
+def own_errors(folder: Path) -> Iterator[None]:
+    """Raise what this package or the system raised instead of what ``datasets`` wraps it in.
+
+    Args:
+        folder: Where ``datasets`` writes, to be named if that is impossible, as on a full disk.
+    """
+    try:
+        yield
+    except Exception as error:
+        cause = saros_cause(error)
+        if cause is not None and cause is not error:
+            raise cause from error
+        for one in causes(error) if cause is None else ():
+            if isinstance(one, OSError) and one.errno is not None and one.filename is None:
+                raise OSError(one.errno, os.strerror(one.errno), str(folder)) from error
+        raise
+
 
 AnyCase: TypeAlias = "CaseFiles | PackedCase | ArchivedCase"
 
@@ -88,9 +117,16 @@ class Saros(datasets.GeneratorBasedBuilder):
         for one in cases:
             permanent = isinstance(one, CaseFiles)
             kept: Kept = "voxels" if self.config.embed else "path" if permanent else "file"
-            with nullcontext(one) if isinstance(one, CaseFiles) else one.open() as files:
-                for row in self._rows(files, kept):
-                    yield (row["case_id"], row.get("slice_index", 0)), row
+            try:
+                with nullcontext(one) if isinstance(one, CaseFiles) else one.open() as files:
+                    for row in self._rows(files, kept):
+                        yield (row["case_id"], row.get("slice_index", 0)), row
+            except (SarosError, OSError):
+                raise
+            except Exception as error:
+                raise UnreadableFileError(
+                    one.case.case_id, one_line(error), "a case that can be read"
+                ) from error
 
     def _rows(self, files: CaseFiles, kept: Kept) -> Iterator[dict[str, Any]]:
         config = self.config

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError, saros_cause
-from .builder import Saros
+import datasets
+
+from ..errors import UsageError
+from .builder import Saros, own_errors
 from .config import ConfigName
 from .registration import CACHE_HASH
 
@@ -58,7 +60,7 @@ def load_dataset(
             "one of the two",
             "Give DataLoader(num_workers=...) instead: every case is a shard of its own.",
         )
-    try:
+    with own_errors(Path(options.get("cache_dir") or datasets.config.HF_DATASETS_CACHE)):
         builder = Saros(
             config_name=name,
             data_dir=None if data_dir is None else str(data_dir),
@@ -70,9 +72,3 @@ def load_dataset(
             return builder.as_streaming_dataset(split=split)
         builder.download_and_prepare(num_proc=num_proc)
         return builder.as_dataset(split=split)
-    except Exception as error:
-        cause = saros_cause(error)
-        if cause is None or cause is error:
-            raise
-        # `datasets` wraps what a builder raises; the user needs the error inside.
-        raise cause from error

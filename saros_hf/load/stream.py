@@ -18,6 +18,7 @@ from ..archive.sources import SourceName, source_named
 from ..cases.case import Case
 from ..cases.files import CaseFiles
 from ..cases.table import read_case_table
+from ..files import scratch_folder
 
 _PATIENCE = Patience()
 
@@ -48,9 +49,9 @@ class ArchivedCase:
         """
         source = source_named(self.source, _PATIENCE, self.endpoint)
         stop = Event()
-        with tempfile.TemporaryDirectory(prefix="saros-stream-") as name:
-            files = CaseFiles(self.case, Path(name) / self.case.case_id)
-            dicom = Path(name) / "dicom"
+        with scratch_folder("stream") as folder:
+            files = CaseFiles(self.case, folder / self.case.case_id)
+            dicom = folder / "dicom"
             with_retries(
                 lambda: source.fetch(self.series, dicom, on_bytes=lambda _: None, stop=stop),
                 patience=_PATIENCE,

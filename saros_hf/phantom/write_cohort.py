@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -11,7 +10,7 @@ from ..cases.case import PHANTOM_DESCRIPTION, Case
 from ..cases.source import whole_case
 from ..cases.table import TABLE_NAME, write_case_table
 from ..errors import UsageError
-from ..files import ASIDE_PREFIX, write_atomically
+from ..files import ASIDE_PREFIX, remove, write_atomically
 from ..nifti import write_volume
 from ..progress import OnProgress, usable_processors
 from .scan import phantom_scan
@@ -109,13 +108,13 @@ def _claim(folder: Path, cohort: Sequence[Case], arguments: dict[str, int]) -> N
         foreign = [one for one in names if one not in ours and not one.startswith(ASIDE_PREFIX)]
         if foreign or not marker.is_file():
             found = ", ".join((foreign or names)[:3])
-        elif marker.read_text(encoding="utf-8") != text:
+        elif marker.read_bytes() != text.encode():
             found = "a phantom cohort made with other arguments"
     if found:
         expected = "a new or empty folder, or this very cohort unfinished"
         raise UsageError(folder, found, expected, "Name another folder, or delete this one.")
     for leftover in folder.glob(f"{ASIDE_PREFIX}*"):
-        shutil.rmtree(leftover)
+        remove(leftover)
     with write_atomically(marker) as aside:
         aside.write_text(text, encoding="utf-8")
 

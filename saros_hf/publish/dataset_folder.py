@@ -1,5 +1,6 @@
 """SAROS as a dataset on the Hugging Face Hub: shards and card in a folder, then the upload."""
 
+import errno
 import re
 import shutil
 import tempfile
@@ -11,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..cases.table import TABLE_NAME, find_table, read_case_table, write_case_table
-from ..errors import MissingFileError, UsageError, saros_cause
+from ..errors import MissingFileError, UsageError
 from ..files import files_in, replace_files
 from ..hub.client import CARD, Destination, files_on_hub, push_folder
-from ..load.builder import Saros
+from ..load.builder import Saros, own_errors
 from ..load.zipped_masks import find_masks
 from .dataset_card import PublishedConfig, dataset_card
 from .rights import Part, Rights, check_rights
@@ -31,6 +32,8 @@ _OURS = re.compile(
     rf"{re.escape(CARD)}|{re.escape(TABLE_NAME)}|({'|'.join(sum(CONFIGS.values(), ()))})/{_SHARD}"
 )
 _MAX_SHARD_SIZE = "500MB"
+_SHARE_OF_SLICES = 0.25
+"""Size of annotated slices, one in ten and less compressed, by that of whole cases."""
 _CARD_COLUMNS = (
     "case_id",
     "collection",
@@ -90,6 +93,7 @@ def write_dataset_folder(
     rights = check_rights(data_dir, cases, parts)
     chosen = {part: _cases_of(data_dir, part, rights) for part in CONFIGS if part in parts}
     with replace_files(folder, _OURS) as aside:
+        _refuse_full_disk(aside, data_dir, chosen)
         published = []
         for part, members in chosen.items():
             for name in CONFIGS[part]:
@@ -162,6 +166,20 @@ def _cases_of(data_dir: Path, part: Part, rights: Rights) -> list[str]:
     )
 
 
+def _refuse_full_disk(folder: Path, data_dir: Path, chosen: Mapping[Part, Collection[str]]) -> None:
+    """Raise if the shards cannot fit; the Parquet writer ends the process on a full disk."""
+    needed = 0.0
+    for part, members in chosen.items():
+        pattern = "body-*.nii.gz" if part == "masks" else "*.nii.gz"
+        paths = (path for case_id in members for path in (data_dir / case_id).glob(pattern))
+        size = sum(path.stat().st_size for path in paths)
+        needed += size if part == "masks" else size * (1 + _SHARE_OF_SLICES)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        text = f"No space left on device ({needed / 1e6:.1f} MB to write, {free / 1e6:.1f} MB free)"
+        raise OSError(errno.ENOSPC, text, str(folder.parent))
+
+
 def _build(
     folder: Path, config: str, data_dir: Path, cases: list[str], num_proc: int | None
 ) -> PublishedConfig:
@@ -177,18 +195,13 @@ def _build(
             cases=cases,
         )
         built = Path(scratch) / "shards"
-        try:
+        with own_errors(folder):
             builder.download_and_prepare(
                 output_dir=str(built),
                 file_format="parquet",
                 max_shard_size=_MAX_SHARD_SIZE,
                 num_proc=num_proc,
             )
-        except Exception as error:
-            cause = saros_cause(error)
-            if cause is None:
-                raise
-            raise cause from error
         for shard in built.glob("*.parquet"):
             shutil.move(shard, folder / config / _hub_name(shard))
     shards = sorted((folder / config).iterdir())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from saros_hf.acquire.assemble import add_masks, assemble
 from saros_hf.archive.obtain_files import MaskArchive
 from saros_hf.cases.pairing import TOP_DOWN_SERIES
-from saros_hf.dicom import CtSeries, find_series
+from saros_hf.dicom import CtSeries, find_series, read_series
 from saros_hf.errors import DicomError, GridMismatchError
 from saros_hf.nifti import read_grid, read_image, read_mask, write_volume
 from saros_hf.volume import Volume
@@ -62,6 +62,17 @@ def test_image_and_label_maps_have_the_same_affine(tmp_path: Path) -> None:
     for name in names[:2]:
         np.testing.assert_array_equal(read_grid(out / name).affine, image.affine)
         assert (out / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_ct_is_stored_in_the_directions_of_its_label_maps(tmp_path: Path) -> None:
+    good_series(tmp_path / "dicom")
+    expected = read_series(series_in(tmp_path / "dicom"), spacing_mm=5).to_ras()
+    masks = archive(tmp_path, "case_001", expected.affine)
+    out = tmp_path / "cases" / "case_001"
+    assemble(series_in(tmp_path / "dicom"), out, case=case("case_001"), masks=masks)
+    image = read_image(out / "image.nii.gz")
+    np.testing.assert_array_equal(image.array, expected.array)
+    assert image.same_grid(read_grid(out / "body-regions.nii.gz"))
 
 
 def test_head_first_label_maps_get_the_affine_of_the_ct(tmp_path: Path) -> None:

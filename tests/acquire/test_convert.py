@@ -1,16 +1,19 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from helpers.case_folders import case as helpers_case
 from helpers.dicom_files import OTHER_UID, SERIES_UID, flat_slices, good_series, write_slice
 
+from saros_hf.acquire.assemble import assemble
 from saros_hf.acquire.convert import Conversion, local_table
 from saros_hf.acquire.outcomes import Outcome
 from saros_hf.cases.case import Case
 from saros_hf.cases.table import write_case_table
+from saros_hf.dicom import CtSeries
 from saros_hf.errors import MissingFileError, TableError
 from saros_hf.nifti import read_image, write_volume
 from saros_hf.volume import Volume
@@ -46,13 +49,20 @@ def test_folder_becomes_numbered_cases(tmp_path: Path) -> None:
         "series_instance_uid": SERIES_UID,
         "study_instance_uid": "1.2.826.0.1.3680043.10.2",
         "collection": "",
-        "patient_id": "P-1",
+        "patient_id": "",
         "manufacturer": "MADE UP",
         "spacing_mm": [1, 1, 2],
         "slices": 5,
         "stacking": "along-normal",
         "note": "",
     }
+
+
+def test_patient_id_is_recorded_only_if_asked_for(tmp_path: Path) -> None:
+    good_series(tmp_path / "dicom")
+    Conversion(tmp_path / "cases", keep_patient_id=True).run(tmp_path / "dicom")
+    source = json.loads((tmp_path / "cases" / "case_000" / "source.json").read_text())
+    assert source["patient_id"] == "P-1"
 
 
 def test_second_run_keeps_complete_cases(tmp_path: Path) -> None:
@@ -138,6 +148,23 @@ def test_one_failing_series_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "a gap of 4 mm between 001.dcm, 003.dcm" in gap.reason
     assert good.case_id == "case_000"
     assert files_below(tmp_path / "cases") == ["case_000/image.nii.gz", "case_000/source.json"]
+
+
+def test_unexpected_error_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good_series(tmp_path / "dicom" / "a", OTHER_UID)
+    good_series(tmp_path / "dicom" / "b")
+
+    def failing(series: CtSeries, folder: Path, **options: Any) -> str:  # noqa: ANN401
+        if series.uid == OTHER_UID:
+            raise ZeroDivisionError("division\nby zero")
+        return assemble(series, folder, **options)
+
+    monkeypatch.setattr("saros_hf.acquire.convert.assemble", failing)
+    bad, good = convert(tmp_path / "dicom", tmp_path / "cases")
+    assert bad.reason == "unexpected ZeroDivisionError: division by zero"
+    assert good.status == "written"
 
 
 def test_failed_writing_leaves_no_files(tmp_path: Path) -> None:

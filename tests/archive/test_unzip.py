@@ -107,13 +107,29 @@ def flip(path: Path, *offsets: int, mask: int) -> None:
     path.write_bytes(packed)
 
 
+def end_record(path: Path, offset: int, value: int) -> None:
+    packed = bytearray(path.read_bytes())
+    struct.pack_into("<I", packed, len(packed) - 22 + offset, value)
+    path.write_bytes(packed)
+
+
+def bzip2(path: Path) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("1.dcm", bytes(range(200)))
+    return path
+
+
 BROKEN: dict[str, Callable[[Path], object]] = {
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-30]),
     "damaged": lambda path: flip(path, 33, mask=0xFF),
     "encrypted": lambda path: flip(path, 6, path.read_bytes().index(b"PK\1\2") + 8, mask=1),
     "empty": lambda path: path.write_bytes(b""),
     "page": lambda path: path.write_text("<html>"),
+    "content of a folder": lambda path: write_zip(path.parent, ("1.dcm/", b"x")),
     "claims less": lambda path: declare(path, 10),
+    "directory size": lambda path: end_record(path, 12, 1 << 30),
+    "directory offset": lambda path: end_record(path, 16, 1 << 31),
+    "bzip2": lambda path: flip(bzip2(path), 50, mask=0xFF),
 }
 
 

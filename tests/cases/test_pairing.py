@@ -37,6 +37,14 @@ def test_different_grids_share_no_affine() -> None:
     assert shared_affine(volume(LPI), volume(LPS)) is None
 
 
+def test_rows_and_columns_may_run_in_other_directions() -> None:
+    ras = volume(LPS).to_ras()
+    assert shared_affine(ras, volume(LPS)) is LPS
+    assert shared_affine(volume(LPS), ras) is ras.affine
+    moved = with_origin(ras.affine, 80)
+    assert shared_affine(volume(moved), volume(LPS)) is None
+
+
 def test_label_map_with_wrong_sign_along_k_gets_the_affine_of_the_ct() -> None:
     ct = volume(LPI)
     wrong = with_origin(LPS, 100)

@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,31 @@ def test_other_header_and_byte_order_mark_are_accepted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "save",
+    [
+        lambda text: text.replace("FALSE", "False"),
+        lambda text: text.replace("FALSE", "false"),
+        lambda text: "".join(f"{n},{line}" for n, line in enumerate(text.splitlines(True))),
+        lambda text: text + "," * 9 + "\n\n",
+        lambda text: text.replace("\n", ",,\n"),
+        lambda text: text.replace(",", ";").replace("\n", "\r\n"),
+        lambda text: text.replace(",", "\t"),
+    ],
+)
+def test_table_saved_by_pandas_or_a_spreadsheet(tmp_path: Path, save: Callable[[str], str]) -> None:
+    path = table(tmp_path)
+    cases = read_case_table(path)
+    path.write_text(save(path.read_text()))
+    assert read_case_table(path) == cases
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("female", "woman", "line 2: found gender = 'woman', expected female or male"),
         ("fold-2", "fold-9", "found split = 'fold-9', expected fold-1 or fold-2"),
         ("case_000", "0", "found id = '0', expected case_ and three digits"),
+        ("case_000", "case_\u0660\u0660\u0660", "expected case_ and three digits"),
         ("FALSE", "no", "found has_breast_implant = 'no', expected TRUE or FALSE"),
         ("1.2.3.1,", "abc,", "tcia_series_instance_uid = 'abc', expected a DICOM UID"),
         ("LPS", "LPX", "orientation_code = 'LPX', expected an axial code"),

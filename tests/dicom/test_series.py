@@ -66,6 +66,79 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
         lambda paths: rewrite(paths[3], (2, 3, 4), NumberOfFrames=2),
         r"2 frames in 003\.dcm, expected one slice per file",
     ),
+    "enhanced": (
+        lambda paths: [
+            rewrite(paths[0], (2, 3, 4), NumberOfFrames=2),
+            *(path.unlink() for path in paths[1:]),
+        ],
+        r"2 frames in 000\.dcm, .* Export the series as classic, not enhanced, CT",
+    ),
+    "position nan": (
+        lambda paths: rewrite(paths[5], ImagePositionPatient=[-30, -40, "nan"]),
+        r"no ImagePositionPatient, .* in 005\.dcm",
+    ),
+    "position far": (
+        lambda paths: rewrite(paths[5], ImagePositionPatient=[-30, -40, 1e16]),
+        r"ImagePositionPatient -30, -40, 1e\+16 in 005\.dcm",
+    ),
+    "spacing zero": (
+        lambda paths: [rewrite(path, PixelSpacing=[0, 1]) for path in paths],
+        r"PixelSpacing 0, 1 in 000\.dcm, expected 0\.01 to 100 mm",
+    ),
+    "spacing negative": (
+        lambda paths: rewrite(paths[3], PixelSpacing=[1, -1]),
+        r"PixelSpacing 1, -1 in 003\.dcm",
+    ),
+    "not unit": (
+        lambda paths: rewrite(paths[3], ImageOrientationPatient=[2, 0, 0, 0, 2, 0]),
+        r"ImageOrientationPatient 2, 0, 0, 0, 2, 0 in 003\.dcm, expected two directions of length",
+    ),
+    "colour": (
+        lambda paths: rewrite(
+            paths[3],
+            SamplesPerPixel=3,
+            PhotometricInterpretation="RGB",
+            PlanarConfiguration=0,
+            PixelData=bytes(72),
+        ),
+        r"PhotometricInterpretation RGB in 003\.dcm, expected MONOCHROME2",
+    ),
+    "inverted": (
+        lambda paths: [rewrite(path, PhotometricInterpretation="MONOCHROME1") for path in paths],
+        r"PhotometricInterpretation MONOCHROME1 in 000\.dcm",
+    ),
+    "no rescale": (
+        lambda paths: rewrite(paths[3], RescaleIntercept=None),
+        r"RescaleSlope and RescaleIntercept 1 in 003\.dcm, .* no Hounsfield units",
+    ),
+    "rescale empty": (
+        lambda paths: [rewrite(path, RescaleSlope="", RescaleIntercept="") for path in paths],
+        r"RescaleSlope and RescaleIntercept missing in 000\.dcm",
+    ),
+    "rescale zero": (
+        lambda paths: rewrite(paths[3], RescaleSlope=0),
+        r"RescaleSlope and RescaleIntercept 0, 0 in 003\.dcm",
+    ),
+    "sign unknown": (
+        lambda paths: [rewrite(path, PixelRepresentation=None) for path in paths],
+        r"PixelRepresentation missing in 000\.dcm",
+    ),
+    "one row": (
+        lambda paths: [rewrite(path, (1, 4)) for path in paths],
+        r"1 rows and 4 columns in 000\.dcm, expected at least 2 each",
+    ),
+    "pixels short": (
+        lambda paths: rewrite(paths[3], PixelData=bytes(22)),
+        r"22 bytes of pixel data in 003\.dcm, expected 3 rows of 4 values of 16 bits",
+    ),
+    "pixels of another row": (
+        lambda paths: rewrite(paths[3], PixelData=bytes(32)),
+        r"32 bytes of pixel data in 003\.dcm",
+    ),
+    "emptied": (
+        lambda paths: cut(paths[5].rename(paths[5].with_suffix("")), 100),
+        r"1 file\(s\) cut short or damaged \(005\)",
+    ),
     "cut": (
         lambda paths: cut(paths[3], paths[3].stat().st_size - 5),
         r"1 file\(s\) cut short or damaged \(003\.dcm\)",
@@ -77,6 +150,7 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
 @pytest.mark.parametrize(("spoil", "message"), REFUSED.values(), ids=REFUSED)
 def test_bad_series_are_refused_in_one_line(tmp_path: Path, spoil: Spoil, message: str) -> None:
     spoil(write_series(tmp_path, flat_slices(1, 2, 3, 4, 5, 6)))
@@ -96,3 +170,12 @@ def test_gantry_tilt_and_reformats_are_refused(tmp_path: Path) -> None:
         read_all(tmp_path / "tilted")
     with pytest.raises(DicomError, match="found coronal or sagittal slices, expected axial"):
         read_all(tmp_path / "coronal")
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder in ("first", "second"):
+        write_series(tmp_path / folder, flat_slices(1, 2))
+        for path in (tmp_path / folder).iterdir():
+            rewrite(path, z=float(path.stem))
+    with pytest.raises(DicomError, match=r"\(first first/000\.dcm, second/000\.dcm\)"):
+        read_all(tmp_path)

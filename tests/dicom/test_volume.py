@@ -1,12 +1,19 @@
+import os
 import shutil
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+from time import process_time
 
 import numpy as np
 import pytest
 from helpers.dicom_files import authors_array, flat_slices, read_all, write_series, write_slice
 from numpy.typing import NDArray
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    MPEG2MPML,
+    DeflatedExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
@@ -15,7 +22,7 @@ from pydicom.uid import (
 )
 
 from saros_hf.archive.local_files import open_source
-from saros_hf.dicom import find_series, read_series
+from saros_hf.dicom import Stacking, find_series, read_series
 from saros_hf.errors import DicomError
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -90,6 +97,64 @@ def test_compressed_transfer_syntaxes(tmp_path: Path, syntax: str) -> None:
         data.compress(syntax)
         data.save_as(path)
     np.testing.assert_array_equal(read_all(tmp_path).array, voxels.T)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_other_encodings_with_nested_pixel_data(tmp_path: Path, syntax: str, *, cut: bool) -> None:
+    icon = Dataset()
+    icon.Rows = icon.Columns = 2
+    icon.PixelData = bytes(8)
+    icon["PixelData"].VR = "OW"
+    voxels = noise(3, 8, 8)
+    for path in write_series(tmp_path, voxels, IconImageSequence=[icon]):
+        data = dcmread(path)
+        data.PixelData = data.PixelData[: 100 if cut else None]
+        data.file_meta.TransferSyntaxUID = syntax
+        data.save_as(path, implicit_vr=syntax == ImplicitVRLittleEndian, little_endian=True)
+    if cut:
+        with pytest.raises(DicomError, match="100 bytes of pixel data in"):
+            read_all(tmp_path)
+    else:
+        np.testing.assert_array_equal(read_all(tmp_path).array, voxels.T)
+
+
+def test_films_are_refused_without_addresses_in_memory(tmp_path: Path) -> None:
+    for path in write_series(tmp_path, noise(3, 8, 8)):
+        data = dcmread(path)
+        data.file_meta.TransferSyntaxUID = MPEG2MPML
+        data.PixelData = encapsulate([b"film"])
+        data["PixelData"].is_undefined_length = True
+        data.save_as(path)
+    with pytest.raises(DicomError, match=r"cannot be decoded \(Failed to change"):
+        read_all(tmp_path)
+
+
+def test_length_beyond_the_file_takes_no_memory(tmp_path: Path) -> None:
+    *_, last = write_series(tmp_path, flat_slices(1, 2, 3), DataSetTrailingPadding=bytes(10))
+    private = b"\x09\x00\x10\x10OB\x00\x00\xff\xff\xff\x7f"
+    content = last.read_bytes()
+    at = content.index(b"\x10\x00\x20\x00LO")  # PatientID
+    last.write_bytes(content[:at] + private + content[at:])
+    before = getrusage(RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DicomError, match=r"1 file\(s\) cut short or damaged"):
+        read_all(tmp_path)
+    assert getrusage(RUSAGE_SELF).ru_maxrss - before < 1 << 20  # KiB
+
+
+def test_file_of_zeros_takes_no_time(tmp_path: Path) -> None:
+    write_series(tmp_path / "series", flat_slices(1, 2))
+    with (tmp_path / "zeros.dcm").open("wb") as file:
+        file.truncate(1 << 30)
+    begin = process_time()
+    assert find_series(sorted(tmp_path.rglob("*.dcm"))).broken == (tmp_path / "zeros.dcm",)
+    assert process_time() - begin < 10
+
+
+@pytest.mark.parametrize("stacking", ["along-normal", "published"])
+def test_names_that_are_not_utf8(tmp_path: Path, stacking: Stacking) -> None:
+    write_series(tmp_path / os.fsdecode(b"J\xf6rg"), flat_slices(1, 2, 3))
+    assert read_all(tmp_path, stacking=stacking).array[0, 0].tolist() == [1, 2, 3]
 
 
 def test_published_stacking_accepts_uneven_slices(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Splits, array types, streaming and errors of both ways to load."""
 
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,11 +10,13 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
+from datasets.exceptions import DatasetGenerationError
 from helpers.bad_folders import BAD_FOLDERS
 from helpers.case_folders import write_case, write_folder
 
 import saros_hf
 from saros_hf.errors import SarosError
+from saros_hf.load.builder import own_errors
 
 Load = Callable[..., Any]
 
@@ -100,3 +103,13 @@ def test_import_needs_no_torch_and_no_simpleitk() -> None:
     code = "import sys, saros_hf; print(*{'torch', 'lightning', 'SimpleITK'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == []
+
+
+def test_full_disk_is_named_instead_of_what_datasets_wraps_it_in(tmp_path: Path) -> None:
+    error = DatasetGenerationError("An error occurred while generating the dataset")
+    error.__cause__ = OSError(errno.ENOSPC, "Error writing bytes to file")
+    with (
+        pytest.raises(OSError, match=f"No space left on device: '{tmp_path}'"),
+        own_errors(tmp_path),
+    ):
+        raise error

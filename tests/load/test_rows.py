@@ -10,7 +10,7 @@ from helpers.case_folders import case
 import saros_hf
 from saros_hf.cases.files import CaseFiles
 from saros_hf.load.rows import slice_rows
-from saros_hf.nifti import read_image, read_mask
+from saros_hf.nifti import read_image, read_mask, write_volume
 from saros_hf.volume import annotated_slices
 
 
@@ -53,6 +53,17 @@ def test_slices_are_ras_and_slice_index_points_into_the_file(phantoms: Path, cac
         heights = image.affine[2, 2] * np.arange(image.shape[2]) + image.affine[2, 3]
         assert row["position_mm"] == pytest.approx(heights[row["slice_index"]] - heights.min())
     assert orientations == {"LPS", "LAI"}
+
+
+def test_image_stored_in_other_directions_gives_the_same_slices(folder: Path) -> None:
+    path = folder / "case_000" / "image.nii.gz"
+    stored, expected = read_image(path), rows_of(folder)
+    other = f"RA{stored.orientation[2]}"
+    assert other != stored.orientation
+    write_volume(path, stored.oriented(other))
+    for row, same in zip(rows_of(folder), expected, strict=True):
+        for column in ("image", "body_regions", "slice_index"):
+            assert np.array_equal(row[column], same[column])
 
 
 def test_context_channels_are_the_neighbouring_slices(folder: Path) -> None:

@@ -50,6 +50,12 @@ def digests(ready: DatasetFolder) -> dict[str, str]:
     return {name: sha256(ready.folder / name) for name in ready.files}
 
 
+def test_full_disk_is_refused_before_anything_is_written(folder: Path, small_disk: Path) -> None:
+    (small_disk / "ballast").write_bytes(bytes(1 << 20))
+    with pytest.raises(OSError, match=r"No space left on device \(.* MB to write, 0\.0 MB free"):
+        write_dataset_folder(small_disk / "out", folder, EVERYTHING, repo_id="user/saros")
+
+
 def test_each_licence_has_its_configurations(folder: Path) -> None:
     ready = publish(folder)
     everything = [f"case_00{n}" for n in range(5)]
