@@ -35,6 +35,17 @@ def read_grid(path: Path) -> Volume:
     return Volume(np.broadcast_to(np.int16(0), image.shape[:3]), image.affine)
 
 
+def read_description(path: Path) -> str:
+    """Return the ``descrip`` field of a NIfTI header, empty for other formats.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UnreadableFileError: It is not a NIfTI file.
+    """
+    header: Any = _load(path).header
+    return bytes(header["descrip"]).rstrip(b"\0").decode("latin-1") if "descrip" in header else ""
+
+
 def refuse_cut_short(path: Path) -> None:
     """Raise if a NIfTI file ends before its last voxel.
 

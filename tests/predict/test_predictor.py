@@ -1,7 +1,9 @@
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -97,6 +99,96 @@ def test_odd_cts_do_not_end_the_run_and_the_next_run_resumes(
     assert not killed.exists()
     assert run("predict", "--model", model, cts, out, "--overwrite", "--no-pictures") == 0
     assert all(path.stat().st_mtime_ns > time for path, time in times.items())
+
+
+def one_error(capfd: pytest.CaptureFixture[str]) -> str:
+    shown = capfd.readouterr().err
+    assert "Traceback" not in shown
+    (line,) = [one for one in shown.splitlines() if one.startswith("saros: ")]
+    return line
+
+
+@pytest.mark.slow
+def test_label_maps_that_something_else_made_stay(
+    model: Path, cts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = save(tmp_path / "other", 1, task="joint", position=True, context=1)
+    out, listed = tmp_path / "out", tmp_path / "list.txt"
+    command = ["predict", listed, out, "--no-pictures", "--workers", "0", "--model"]
+    listed.write_text("cts/a.nii.gz\ncts/b.nii.gz\n")
+    assert run(*command, model) == 0
+    first = {path: path.read_bytes() for path in out.rglob("*.nii.gz")}
+    listed.write_text("cts/a.nii.gz\ncts/b.nii.gz\ncts/c.nii.gz\n")
+    # Another model or option is refused before anything is written ...
+    for more in ([other], [model, "--mirror"], [model, "--clean"], [model, "--model", other]):
+        capfd.readouterr()
+        assert run(*command, *more) == 1
+        assert "a label map by another model or options" in one_error(capfd)
+        assert {path: path.read_bytes() for path in out.rglob("*.nii.gz")} == first
+    # ... another CT alone is one failure among the others.
+    whole = read_image(cts / "a.nii.gz")
+    write_volume(cts / "b.nii.gz", Volume(whole.array[::-1], whole.affine))
+    assert run(*command, model) == 1
+    assert "found the label map of another CT" in one_error(capfd)
+    assert {path: path.read_bytes() for path in first} == first
+    assert (out / "c" / "body-parts.nii.gz").is_file()
+    # A file of anybody is kept, even where the arguments are swapped.
+    target, ct = out / "a" / "body-regions.nii.gz", (cts / "a.nii.gz").read_bytes()
+    shutil.copy(cts / "a.nii.gz", target)
+    assert run(*command, model) == 1
+    assert f"{target}: found a file that no prediction made" in one_error(capfd)
+    single = save(tmp_path / "single", 2)
+    assert run("predict", "--model", single, out / "a" / "body-parts.nii.gz", cts / "a.nii.gz") == 1
+    assert "found a file that no prediction made" in one_error(capfd)
+    assert target.read_bytes() == (cts / "a.nii.gz").read_bytes() == ct
+    assert run(*command, other, "--overwrite") == 0
+    assert all(path.read_bytes() != content for path, content in first.items())
+
+
+@pytest.mark.slow
+def test_one_ct_is_predicted_once(
+    cts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, out = save(tmp_path / "model", 1), cts / "labels.nii.gz"
+    (tmp_path / "list.txt").write_text(str(cts / "a.nii.gz"))
+    for _ in range(2):
+        assert run("predict", "--model", model, cts / "a.nii.gz", out) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == f"{out} was there already"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("victim", "code", "told"),
+    [
+        ("all", 130, "saros: interrupted. Run the same command again: it goes on."),
+        ("worker", 1, "saros: --workers: found a reading process that was killed"),
+    ],
+)
+def test_stopped_run_blames_no_ct(
+    cts: Path, tmp_path: Path, victim: str, code: int, told: str
+) -> None:
+    """SIGTERM to all processes, as a batch system sends it; SIGKILL to a worker, as for memory."""
+    model, out = save(tmp_path / "model", 1), tmp_path / "out"
+    names = [str(tmp_path / f"{number}.nii.gz") for number in range(200)]
+    for name in names:
+        os.link(cts / "a.nii.gz", name)
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    command = [sys.executable, "-m", "training", "predict", "--model", str(model)]
+    command += [str(tmp_path / "list.txt"), str(out), "--workers", "2", "--accelerator", "cpu"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        while not list(out.glob("*.nii.gz")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        if victim == "all":
+            os.killpg(process.pid, signal.SIGTERM)
+        else:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+            os.kill(int(children.split()[-1]), signal.SIGKILL)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert told in error.decode()
+    assert "Traceback" not in error.decode()
+    assert not list(out.glob("*.error.txt"))
 
 
 @pytest.mark.slow

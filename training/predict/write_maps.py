@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from saros_hf.cases.files import CaseFiles
+from saros_hf.errors import UsageError
 from saros_hf.files import write_atomically
 from saros_hf.labels import Task
 from saros_hf.nifti import read_image, write_volume
@@ -13,6 +14,7 @@ from saros_hf.volume import Volume
 from ..module import SarosSegmenter
 from ..pictures import axial_planes, middle_coronal, overlay_png
 from .inputs import SUFFIX, PredictionInput, beside
+from .origin import Origin, origin_of
 
 
 def predict_cases(
@@ -33,12 +35,36 @@ def predict_cases(
             progress(done, len(cases))
 
 
-def write_maps(maps: Mapping[Task, Volume], item: PredictionInput) -> list[Path]:
-    """Write each task's label map of a CT and return the paths."""
+def write_maps(
+    maps: Mapping[Task, Volume],
+    item: PredictionInput,
+    *,
+    origin: Origin = Origin(),  # noqa: B008 - immutable
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write each task's label map of a CT and return the paths.
+
+    Args:
+        maps: Label maps by task.
+        item: The CT, with the paths of its label maps.
+        origin: What made them, noted in their headers.
+        overwrite: Replace files that this package did not make.
+
+    Raises:
+        UsageError: There is such a file and ``overwrite`` is off.
+    """
     paths = item.label_maps(tuple(maps))
+    for path in paths.values():
+        if not overwrite and path.is_file() and origin_of(path) is None:
+            raise not_ours(path, "Choose another folder.")
     for task, path in paths.items():
-        write_volume(path, maps[task], description=f"{task} predicted by saros-hf")
+        write_volume(path, maps[task], description=f"{task} {origin.note}")
     return list(paths.values())
+
+
+def not_ours(path: Path, remedy: str) -> UsageError:
+    """Return the error for a file that no prediction made where a label map should go."""
+    return UsageError(path, "a file that no prediction made", "a label map, or nothing", remedy)
 
 
 def write_pictures(ct: Volume, maps: Mapping[Task, Volume], item: PredictionInput) -> list[Path]:
