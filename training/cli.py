@@ -2,7 +2,9 @@
 
 import argparse
 import errno
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,6 +60,9 @@ def _run(arguments: list[str]) -> int:
     if rest and options.run is not run_cross_validate:
         _parser().parse_args(arguments)  # refuses them
     options.rest = rest
+    if threading.current_thread() is threading.main_thread():
+        # The end of a job stops a command as Ctrl-C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     code: int = options.run(options)
     return code
 

@@ -7,6 +7,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -101,48 +102,67 @@ def test_odd_cts_do_not_end_the_run_and_the_next_run_resumes(
     assert all(path.stat().st_mtime_ns > time for path, time in times.items())
 
 
-def one_error(capfd: pytest.CaptureFixture[str]) -> str:
-    shown = capfd.readouterr().err
-    assert "Traceback" not in shown
-    (line,) = [one for one in shown.splitlines() if one.startswith("saros: ")]
-    return line
+@pytest.mark.slow
+def test_label_map_knows_what_made_it(
+    cts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, other = save(tmp_path / "model", 1), save(tmp_path / "other", 2)
+    options = ("--no-pictures", "--workers", "0")
+    (tmp_path / "list.txt").write_text("cts/a.nii.gz\ncts/b.nii.gz\n")
+
+    def predict(*models: object, out: str = "out") -> list[bytes]:
+        """Return both label maps, and check that they were made anew."""
+        capfd.readouterr()
+        assert run("predict", tmp_path / "list.txt", tmp_path / out, *options, *models) == 0
+        assert "2 CTs predicted on 1 device(s), 0 were there" in capfd.readouterr().out
+        return [(tmp_path / out / name).read_bytes() for name in ("a.nii.gz", "b.nii.gz")]
+
+    found = [predict("--model", model)]
+    for models in (["--model", other], ["--model", model, "--model", other]):
+        found.append(predict(*models))
+        found.append(predict(*models, "--mirror"))
+    assert len({a for a, _ in found}) == len(found)
+    assert predict("--model", other, out="fresh") == predict("--model", other) == found[1]
+    # Another CT of the same name.
+    whole = read_image(cts / "a.nii.gz")
+    write_volume(cts / "b.nii.gz", Volume(whole.array[::-1], whole.affine))
+    command = ("predict", tmp_path / "list.txt", tmp_path / "out", *options, "--model", other)
+    assert run(*command) == 0
+    assert "1 CTs predicted on 1 device(s), 1 were there" in capfd.readouterr().out
+    assert (tmp_path / "out" / "b.nii.gz").read_bytes() != found[1][1]
 
 
 @pytest.mark.slow
-def test_label_maps_that_something_else_made_stay(
-    model: Path, cts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_nothing_but_predictions_is_replaced(
+    cts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    other = save(tmp_path / "other", 1, task="joint", position=True, context=1)
-    out, listed = tmp_path / "out", tmp_path / "list.txt"
-    command = ["predict", listed, out, "--no-pictures", "--workers", "0", "--model"]
-    listed.write_text("cts/a.nii.gz\ncts/b.nii.gz\n")
+    model, other, out = save(tmp_path / "model", 1), save(tmp_path / "other", 2), tmp_path / "out"
+    (tmp_path / "list.txt").write_text("cts/a.nii.gz\ncts/b.nii.gz\n")
+    command = ("predict", tmp_path / "list.txt", out, "--no-pictures", "--workers", "0", "--model")
     assert run(*command, model) == 0
-    first = {path: path.read_bytes() for path in out.rglob("*.nii.gz")}
-    listed.write_text("cts/a.nii.gz\ncts/b.nii.gz\ncts/c.nii.gz\n")
-    # Another model or option is refused before anything is written ...
-    for more in ([other], [model, "--mirror"], [model, "--clean"], [model, "--model", other]):
-        capfd.readouterr()
-        assert run(*command, *more) == 1
-        assert "a label map by another model or options" in one_error(capfd)
-        assert {path: path.read_bytes() for path in out.rglob("*.nii.gz")} == first
-    # ... another CT alone is one failure among the others.
-    whole = read_image(cts / "a.nii.gz")
-    write_volume(cts / "b.nii.gz", Volume(whole.array[::-1], whole.affine))
-    assert run(*command, model) == 1
-    assert "found the label map of another CT" in one_error(capfd)
-    assert {path: path.read_bytes() for path in first} == first
-    assert (out / "c" / "body-parts.nii.gz").is_file()
-    # A file of anybody is kept, even where the arguments are swapped.
-    target, ct = out / "a" / "body-regions.nii.gz", (cts / "a.nii.gz").read_bytes()
-    shutil.copy(cts / "a.nii.gz", target)
-    assert run(*command, model) == 1
-    assert f"{target}: found a file that no prediction made" in one_error(capfd)
-    single = save(tmp_path / "single", 2)
-    assert run("predict", "--model", single, out / "a" / "body-parts.nii.gz", cts / "a.nii.gz") == 1
-    assert "found a file that no prediction made" in one_error(capfd)
-    assert target.read_bytes() == (cts / "a.nii.gz").read_bytes() == ct
+    # Corrected by hand: kept by the same model, and refused to another.
+    corrected = nibabel.load(out / "b.nii.gz")
+    voxels = np.asarray(corrected.dataobj).copy()
+    voxels[0, 0, 0] = 13
+    nibabel.save(nibabel.Nifti1Image(voxels, corrected.affine, corrected.header), out / "b.nii.gz")
+    content = (out / "b.nii.gz").read_bytes()
+    assert run(*command, model) == 0
+    capfd.readouterr()
+    assert run(*command, other) == 1
+    shown = capfd.readouterr().err
+    assert "saros: label maps of 2 CT(s) by another model or options are made anew" in shown
+    assert f"{out / 'b.nii.gz'}: found a label map that was changed after its prediction" in shown
+    # A CT, of which nobody wants a label map in its place: the arguments are swapped.
+    shutil.copy(cts / "a.nii.gz", out / "a.nii.gz")
+    swapped = ("predict", "--model", model, out / "b.nii.gz", cts / "a.nii.gz")
+    for arguments in (swapped, (*command, other)):
+        assert run(*arguments) == 1
+        assert "a.nii.gz: found a file that no prediction made" in capfd.readouterr().err
+    assert (out / "a.nii.gz").read_bytes() == (cts / "a.nii.gz").read_bytes()
+    assert (out / "b.nii.gz").read_bytes() == content
     assert run(*command, other, "--overwrite") == 0
-    assert all(path.read_bytes() != content for path, content in first.items())
+    assert read_mask(out / "a.nii.gz", "body-regions").same_grid(read_image(cts / "a.nii.gz"))
+    assert (out / "b.nii.gz").read_bytes() != content
 
 
 @pytest.mark.slow

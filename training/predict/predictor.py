@@ -3,7 +3,7 @@
 import errno
 import signal
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from ..model.test_time_averaging import PredictOptions
 from .ensemble import Ensemble
 from .inputs import PredictionInput, beside
 from .origin import Origin, digest_of_ct, digest_of_model, origin_of
-from .write_maps import not_ours, write_maps, write_pictures
+from .write_maps import refuse_foreign, write_maps, write_pictures
 
 
 class Reading(NamedTuple):
@@ -48,14 +48,16 @@ class CtDataset(Dataset[Reading]):
     Args:
         inputs: All CTs.
         tasks: Label maps of the networks.
-        keep: Leave out CTs whose label maps exist.
+        model: Digest of networks and options.
+        keep: Leave out CTs whose label maps are there, made by this model of this CT.
     """
 
     def __init__(
-        self, inputs: Sequence[PredictionInput], tasks: Sequence[Task], keep: bool
+        self, inputs: Sequence[PredictionInput], tasks: Sequence[Task], model: str, *, keep: bool
     ) -> None:
         self.inputs = inputs
         self.tasks = tasks
+        self.model = model
         self.keep = keep
 
     def __len__(self) -> int:
@@ -71,24 +73,14 @@ class CtDataset(Dataset[Reading]):
             return Reading(item, failure=_describe(item, error))
 
     def _read(self, item: PredictionInput) -> Reading:
-        there = _origins(item, self.tasks) if self.keep else {}
-        if there:
+        paths = item.label_maps(self.tasks).values()
+        if self.keep and all(path.is_file() for path in paths):
             digest = digest_of_ct(item.source)
-            for path, origin in there.items():
-                if origin is None or origin.ct != digest:
-                    found, expected = "the label map of another CT", f"that of {item.source}"
-                    raise UsageError(path, found, expected, "Move it away, or give another OUT.")
-            if len(there) == len(self.tasks):
+            if all(origin_of(path) == Origin(self.model, digest) for path in paths):
                 return Reading(item)
         # The volume first: it says what is wrong with the files.
         ct = read_ct(item.source)
         return Reading(item, ct, digest_of_ct(item.source))
-
-
-def _origins(item: PredictionInput, tasks: Sequence[Task]) -> Mapping[Path, Origin | None]:
-    """Return what made each label map of a CT that exists."""
-    paths = item.label_maps(tasks).values()
-    return {path: origin_of(path) for path in paths if path.is_file()}
 
 
 class Predictor(LightningModule):
@@ -101,7 +93,8 @@ class Predictor(LightningModule):
         ensemble: Networks whose probabilities are averaged.
         inputs: All CTs, the same list on every device; each device predicts its part.
         options: Mirror averaging, tiles and clean-up.
-        keep: Keep the label maps that exist, and refuse those that something else made.
+        keep: Keep label maps that this model made of these CTs, and replace no others than
+            untouched predictions.
         pictures: Draw a picture beside each label map.
         num_workers: Processes that read the next CTs meanwhile.
         progress: Called with (slices done, slices in all) of each CT.
@@ -160,7 +153,7 @@ class Predictor(LightningModule):
         """Return this device's part of the CTs."""
         inputs = self._ordered[self.trainer.global_rank :: self.trainer.world_size]
         return DataLoader(
-            CtDataset(inputs, self.ensemble.spec.tasks, self.keep),
+            CtDataset(inputs, self.ensemble.spec.tasks, self._model, keep=self.keep),
             batch_size=None,
             num_workers=self.num_workers,
             worker_init_fn=_leave_signals_to_the_main_process,
@@ -198,23 +191,24 @@ class Predictor(LightningModule):
         self.predicted, self.kept, self.failed = strategy.reduce(counts, reduce_op="sum").tolist()
 
     def _in_order(self) -> list[PredictionInput]:
-        """Return the CTs, those without label maps first so that each device gets its share.
+        """Return the CTs, those to predict first so that each device gets its share.
 
         Raises:
-            UsageError: A label map exists that was made by something else.
+            UsageError: A file is in the place of a label map that no prediction made.
         """
         tasks = self.ensemble.spec.tasks
         remaining: list[PredictionInput] = []
         there: list[PredictionInput] = []
+        others = 0
         for item in self.inputs:
-            origins = _origins(item, tasks) if self.keep else {}
-            for path, origin in origins.items():
-                _refuse_other_model(path, origin, self._model)
-            (there if len(origins) == len(tasks) else remaining).append(item)
-        paths = [
-            path for one in remaining for path in (one.target, *one.label_maps(tasks).values())
-        ]
-        for folder in {path.parent for path in paths}:
+            paths = [path for path in item.label_maps(tasks).values() if path.is_file()]
+            models = [refuse_foreign(path).model for path in paths if self.keep]
+            others += any(model != self._model for model in models)
+            (there if models == [self._model] * len(tasks) else remaining).append(item)
+        if others:
+            warn(f"label maps of {others} CT(s) by another model or options are made anew.")
+        places = [path for one in remaining for path in one.label_maps(tasks).values()]
+        for folder in {path.parent for path in (*places, *(one.target for one in remaining))}:
             remove_leftovers(folder)
         return remaining + there
 
@@ -224,7 +218,8 @@ class Predictor(LightningModule):
             maps = self.ensemble.predict_maps(ct, self.options, progress=self.progress)
             # Label maps come last, so that where they exist their pictures do too.
             pictures = write_pictures(ct, maps, item) if self.pictures else []
-            self.written = write_maps(maps, item, origin=origin, overwrite=True) + pictures
+            self.written = write_maps(maps, item, origin=origin, overwrite=not self.keep)
+            self.written += pictures
         except Exception as error:  # see CtDataset
             _refuse_full_disk(item, error)
             if item.alone or is_dead_worker(error):
@@ -242,15 +237,6 @@ def _leave_signals_to_the_main_process(_: int) -> None:
     """Ignore Ctrl-C and SIGTERM, which reach all processes: a read cut short is no bad CT."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-
-
-def _refuse_other_model(path: Path, origin: Origin | None, model: str) -> None:
-    remedy = "Give another OUT, or replace what is there: --overwrite."
-    if origin is None:
-        raise not_ours(path, remedy)
-    if origin.model != model:
-        found, expected = "a label map by another model or options", "one by those given, or none"
-        raise UsageError(path, found, expected, remedy)
 
 
 def _report(item: PredictionInput, failure: str) -> None:
