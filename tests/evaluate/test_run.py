@@ -202,15 +202,17 @@ def test_stopped_evaluation_is_one_line(broken: Evaluation, tmp_path: Path, numb
     """Ctrl-C, which reaches all processes, while the workers are still starting."""
     command = [sys.executable, "-m", "training", "evaluate", str(broken.truth)]
     command += [str(broken.predictions), "--out", str(tmp_path / "o"), "--allow-missing"]
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     with subprocess.Popen(
         [*command, "--jobs", "2"], stderr=subprocess.PIPE, start_new_session=True
     ) as process:
+        signal.signal(signal.SIGINT, old)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         while len(children.read_text().split()) < 2:
             assert process.poll() is None
         time.sleep(0.5)
         os.killpg(process.pid, number)
-        error = process.communicate(timeout=60)[1].decode()
+        error = process.communicate(timeout=120)[1].decode()
     assert process.returncode == 130
     assert "Traceback" not in error
     assert error.strip().endswith("saros: interrupted. Run the same command again: it goes on.")

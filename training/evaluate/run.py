@@ -56,6 +56,10 @@ def evaluate(
                     scores += result
                 if progress is not None:
                     progress(done, len(chosen))
+        except KeyboardInterrupt:
+            for process in multiprocessing.active_children():
+                process.terminate()  # some may still be starting
+            raise
         except BrokenProcessPool as error:
             found = f"1 of {processes} processes killed, probably out of memory"
             remedy = f"Try --jobs {max(1, processes // 2)}."
