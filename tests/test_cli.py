@@ -76,6 +76,25 @@ def test_every_shipped_config_takes_a_step(
     assert code == 0, err
 
 
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        *((name, "goes on") for name in ("phantom", "convert", "download", "cross-validate")),
+        *((name, "starts anew") for name in ("demo", "evaluate", "verify", "validate", "predict")),
+        ("predict --model m", "goes on"),
+    ],
+)
+def test_interrupted_command_says_how_to_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: str, how: str
+) -> None:
+    def stop(_: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.cli._run", stop)
+    code, _, err = run(*command.split())
+    assert (code, err) == (130, f"saros: interrupted. Run the same command again: it {how}.\n")
+
+
 def test_print_config_shows_every_option(run: Run) -> None:
     code, out, _ = run("fit", "--config", "base", "--data.data_dir=x", "--print_config")
     assert code == 0

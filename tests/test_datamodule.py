@@ -1,8 +1,12 @@
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from helpers.case_folders import write_folder
+from helpers.training_options import UNSAVED
+from lightning import Trainer
 
 from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.volume import annotated_slices
@@ -121,7 +125,8 @@ def test_splits_share_no_case(phantoms: Path, cache: Path) -> None:
 UNUSABLE: list[tuple[dict[str, object], str]] = [
     ({"task": "bones"}, "task: found bones, expected body-regions or body-parts or joint"),
     ({"patch_size": (32, 0)}, r"patch_size: found \(32, 0\), expected 2 or 3 numbers"),
-    ({"patch_size": (32, 32, 8), "context": 1}, "context: found 1, expected 0 with a patch_size"),
+    ({"patch_size": (32, 32, 8), "context": 1}, "context: found 1, expected .*0 with a patch_size"),
+    ({"context": -1}, "context: found -1, expected 0 or more"),
     ({"batch_size": 0}, "batch_size: found 0, expected 1 or more"),
     ({"num_workers": -1}, "num_workers: found -1"),
     ({"window": (350, -250)}, "window: found 350 to -250 HU, expected a lower end"),
@@ -159,6 +164,28 @@ def test_weights_only_for_absent_labels_are_refused(tmp_path: Path) -> None:
     weights = {"body-regions": [0.0] * 8 + [1.0] + [0.0] * 5}  # breast implant
     with pytest.raises(UsageError, match="body-regions: found no slice with a label that has a"):
         datamodule(folder, tmp_path, label_weights=weights).train_dataset()
+
+
+def test_trainer_that_repeats_batches_is_refused(phantoms: Path, cache: Path) -> None:
+    module = datamodule(phantoms, cache)
+    module.trainer = Trainer(overfit_batches=2, **UNSAVED)
+    with pytest.raises(
+        UsageError, match=r"overfit_batches: found 2, expected 0.*patches_per_epoch"
+    ):
+        module.train_dataloader()
+
+
+@pytest.mark.parametrize(("megabytes", "fits"), [(0, False), (1, False), (2, True)])
+def test_small_shared_memory_is_refused(
+    phantoms: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, megabytes: int, fits: bool
+) -> None:
+    """Two workers, each with two batches of 40 patches of 48 x 48 with 3 bytes a voxel: 1.1 MB."""
+    usage = SimpleNamespace(free=megabytes * 10**6)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    module = datamodule(phantoms, cache, batch_size=40, patches_per_epoch=40, num_workers=2)
+    refusal = pytest.raises(UsageError, match=r"/dev/shm: found .* 1\.1 MB .*--data\.num_workers")
+    with nullcontext() if fits else refusal:
+        module.train_dataloader()
 
 
 def test_epoch_without_a_batch_is_refused(phantoms: Path, cache: Path) -> None:

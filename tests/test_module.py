@@ -8,9 +8,11 @@ import segmentation_models_pytorch as smp
 import torch
 from helpers.training_options import UNSAVED
 from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import LearningRateFinder
 from torch._dynamo.utils import counters
+from torch.utils.data import DataLoader
 
-from saros_hf.errors import UnreadableFileError
+from saros_hf.errors import UnreadableFileError, UsageError
 from saros_hf.nifti import read_image
 from training.data.patch_batches import PatchBatch
 from training.datamodule import SarosDataModule
@@ -108,6 +110,75 @@ def test_folder_without_a_model_is_refused(trained: SarosSegmenter, tmp_path: Pa
     (tmp_path / "config.json").write_text(json.dumps({"_model_class": "Unet"}))
     with pytest.raises(UnreadableFileError, match="_saros"):
         SarosSegmenter.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options", [{"window": (-1000, 1000)}, {"context": 1}, {"task": "joint"}], ids=str
+)
+def test_network_and_data_must_agree(
+    phantoms: Path, cache: Path, options: dict[str, object]
+) -> None:
+    data = SarosDataModule(phantoms, cache_dir=cache, **options)
+    (name,) = options
+    for run in (Trainer(**UNSAVED).fit, Trainer(**UNSAVED).validate):
+        with pytest.raises(UsageError, match=f"{name}: found .* of the data and .*, expected the"):
+            run(segmenter(), datamodule=data)
+
+
+def test_training_needs_the_data_module() -> None:
+    batches = DataLoader(torch.zeros(2, 1), batch_size=None)
+    with pytest.raises(UsageError, match="found NoneType, expected a SarosDataModule"):
+        Trainer(**UNSAVED).fit(segmenter(), batches)
+
+
+def test_learning_rate_finder_sets_the_peak_of_the_schedule(
+    phantoms: Path, cache: Path, tmp_path: Path
+) -> None:
+    data = SarosDataModule(
+        phantoms, patch_size=(32, 32), patches_per_epoch=64, batch_size=2, cache_dir=cache
+    )
+    finder = LearningRateFinder(min_lr=1e-5, max_lr=0.1, num_training_steps=30)
+    network = segmenter(warmup=0.0)
+    trainer = Trainer(
+        max_epochs=1, default_root_dir=tmp_path, callbacks=[finder], limit_val_batches=0, **UNSAVED
+    )
+    trainer.fit(network, datamodule=data)
+    found = finder.optimal_lr.suggestion()
+    schedule = trainer.lr_scheduler_configs[0].scheduler
+    assert network.hparams.learning_rate == schedule.base_lrs[0] == found != 2e-3
+    assert schedule.get_last_lr()[0] < found
+
+
+def test_checkpoint_tells_which_pretrained_weights_it_started_from() -> None:
+    network = segmenter()
+    network.on_load_checkpoint({"hyper_parameters": {"encoder_weights": "imagenet"}})
+    assert network.hparams["encoder_weights"] == "imagenet"
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_training_and_prediction_in_another_precision(
+    phantoms: Path, cache: Path, precision: str, tmp_path: Path
+) -> None:
+    data = SarosDataModule(
+        phantoms, patch_size=(32, 32), patches_per_epoch=8, batch_size=4, cache_dir=cache
+    )
+    network = segmenter(position=True)
+    trainer = Trainer(max_steps=2, precision=precision, **UNSAVED)
+    trainer.fit(network, datamodule=data)
+    assert 0 < trainer.callback_metrics["train_loss"] < 10
+    trainer.validate(network, datamodule=data, verbose=False)
+    network.predict_volume(read_image(phantoms / "case_000" / "image.nii.gz"))
+    network.save_pretrained(tmp_path)
+    assert SarosSegmenter.from_pretrained(tmp_path).dtype == torch.float32
+
+
+def test_batch_of_one_is_refused_where_it_has_no_variance(phantoms: Path, cache: Path) -> None:
+    data = SarosDataModule(
+        phantoms, patch_size=(64, 64), patches_per_epoch=8, batch_size=1, cache_dir=cache
+    )
+    network = SarosSegmenter(architecture="DeepLabV3Plus")
+    with pytest.raises(UsageError, match=r"batch_size: found 1, expected 2 or more"):
+        Trainer(max_steps=1, num_sanity_val_steps=0, **UNSAVED).fit(network, datamodule=data)
 
 
 def test_trap_batch_without_annotation_keeps_training_finite() -> None:

@@ -149,6 +149,29 @@ def test_patch_keeps_the_other_entries_of_its_subject() -> None:
     assert one.spatial_shape == SHAPE
 
 
+@pytest.mark.parametrize("weights", [None, [0, 1]])
+@pytest.mark.parametrize(
+    "transform",
+    [tio.ToCanonical(), tio.Resample((1.0, 1.0, 5.0)), tio.RandomAffine(degrees=(0,) * 4 + (5, 5))],
+    ids=lambda transform: type(transform).__name__,
+)
+def test_label_map_may_be_of_floats(transform: tio.Transform, weights: list[float] | None) -> None:
+    turned = transform(subject())
+    turned["mask"].set_data(turned["mask"].data.float())
+    patches = list(sampler((4, 4, 1), label_weights=weights)(turned, 20))
+    centres = {float(patch["mask"].data[0, 2, 2, 0]) for patch in patches}
+    assert centres == ({0.0, 1.0} if weights is None else {1.0})
+
+
+@pytest.mark.parametrize("value", [0.5, -1.0, 256.0, np.nan])
+def test_values_between_labels_are_refused(value: float) -> None:
+    blurred = subject()
+    blurred["mask"].set_data(blurred["mask"].data.float())
+    blurred["mask"].data[0, 0, 0, 3] = value
+    with pytest.raises(UsageError, match=f"found {value:g} in 'mask', expected label ids"):
+        next(sampler((4, 4, 1))(blurred))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -28,6 +28,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_TEXT = "No space left on device"
 """Libraries in C++ and Rust report a full disk by its words alone."""
 
+_START_ANEW = {"demo", "evaluate", "verify", *_LIGHTNING_VERBS}
+"""Commands that keep nothing of an interrupted run, or say themselves how it goes on."""
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; ends with exit code 1 and one line if the input is at fault."""
@@ -37,8 +40,9 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         code = _run(arguments)
     except KeyboardInterrupt as stop:
-        how = str(stop) or "Run the same command again: it goes on."
-        warn(f"interrupted. {how}")
+        anew = arguments[0] in _START_ANEW and not _names_a_model(arguments)
+        how = f"Run the same command again: it {'starts anew' if anew else 'goes on'}."
+        warn(f"interrupted. {str(stop) or how}")
         code = 130
     except Exception as error:
         line = _one_line(error)
@@ -99,6 +103,8 @@ def _one_line(error: Exception) -> str | None:
         return f"{error.filename or 'this machine'}: {error.strerror}"
     if isinstance(error, MemoryError):
         return "found not enough memory for this. Close other programs or use a larger machine."
+    if sys.flags.optimize > 1:
+        return f"{type(error).__name__} under python -OO, without which it may work: {error}"
     return None
 
 

@@ -1,5 +1,6 @@
 """Lightning data module: patches for training, whole cases for validation and test."""
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from saros_hf.labels import Task
 
 from .data.case_batches import CaseBatch, CaseDataset
 from .data.label_weights import refuse_bad_task_weights
-from .data.loaders import EpochLoader, EpochSampler, ShareSampler
+from .data.loaders import EpochLoader, EpochSampler, ShareSampler, refuse_small_shared_memory
 from .data.patch_batches import PatchBatch, PatchDataset, PatchSize
 from .data.slice_store import split_store
 from .data.tasks import TaskChoice, tasks_of
@@ -32,6 +33,9 @@ from .transforms import (
     normalise_hu,
     refuse_bad_window,
 )
+
+SHARED = ("task", "context", "window")
+"""Options that data and network share."""
 
 
 class SarosDataModule(LightningDataModule):
@@ -90,7 +94,7 @@ class SarosDataModule(LightningDataModule):
         self.patch_size = patch_size
         self.patches_per_epoch = patches_per_epoch
         self.batch_size = batch_size
-        self.window = window
+        self.window: Window = (float(window[0]), float(window[1]))
         self.augment = augment
         self.augmentation = augmentation
         self.label_weights = label_weights
@@ -140,8 +144,14 @@ class SarosDataModule(LightningDataModule):
         return Normalisation(self.window)(batch)
 
     def train_dataloader(self) -> DataLoader[PatchBatch]:
-        """Return batches of patches in Hounsfield units, a function of (seed, epoch, rank)."""
+        """Return batches of patches in Hounsfield units, a function of (seed, epoch, rank).
+
+        Raises:
+            UsageError: There is no batch for each rank, no memory to pass batches in, or the
+                trainer wants the same batches in each epoch.
+        """
         world_size, rank = self._ranks()
+        self._refuse_bad_loading()
         if self.patches_per_epoch < self.batch_size * world_size:
             raise UsageError(
                 "--data.patches_per_epoch",
@@ -217,12 +227,26 @@ class SarosDataModule(LightningDataModule):
             return 1, 0
         return self.trainer.world_size, self.trainer.global_rank
 
+    def _refuse_bad_loading(self) -> None:
+        trainer = self.trainer
+        if trainer is not None and trainer.overfit_batches:  # type: ignore[attr-defined]
+            found, expected = str(trainer.overfit_batches), "0: each epoch draws other patches"  # type: ignore[attr-defined]
+            remedy = "For a few batches an epoch, lower --data.patches_per_epoch."
+            raise UsageError("--trainer.overfit_batches", found, expected, remedy)
+        voxel_bytes = 2 * (2 * self.context + 1) + len(tasks_of(self.task))  # int16, uint8
+        batch_bytes = voxel_bytes * self.batch_size * math.prod(self.patch_size)
+        ranks_here = 1 if trainer is None else trainer.num_devices
+        refuse_small_shared_memory(self.num_workers * ranks_here, batch_bytes)
+
     def _refuse_bad_options(self) -> None:
         size, tasks = self.patch_size, get_args(TaskChoice)
         legal = {
             "task": (self.task in tasks, " or ".join(tasks)),
             "patch_size": (len(size) in (2, 3) and min(size) > 0, "2 or 3 numbers from 1 on"),
-            "context": (len(size) == 2 or not self.context, "0 with a patch_size of 3 numbers"),
+            "context": (
+                self.context == 0 or (self.context > 0 and len(size) == 2),
+                "0 or more, 0 with a patch_size of 3 numbers",
+            ),
             "batch_size": (self.batch_size > 0, "1 or more"),
             "num_workers": (self.num_workers >= 0, "0 or more"),
         }

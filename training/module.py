@@ -5,19 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
+from saros_hf.errors import UsageError
 from saros_hf.labels import Task, num_classes
 from saros_hf.nifti import read_image
 
 from .data.case_batches import CaseBatch
 from .data.patch_batches import PatchBatch, refuse_thick_patches
 from .data.tasks import TaskChoice, tasks_of
-from .datamodule import SarosDataModule
+from .datamodule import SHARED, SarosDataModule
 from .losses import SparseSegmentationLoss, balanced_weights
+from .model.architecture import make_network
 from .model.epoch_scores import StageScores, by_task, module_for
 from .model.network import SarosNetwork
 from .model.optimizer import Decay, Optimisation, OptimizerName
@@ -89,16 +91,17 @@ class SarosSegmenter(SarosNetwork):
         self.optimisation = Optimisation(
             optimizer, learning_rate, weight_decay, warmup, decay, momentum
         )
+        if slices_per_pass < 1:
+            raise UsageError("--model.slices_per_pass", str(slices_per_pass), "1 or more")
         self.slices_per_pass = slices_per_pass
         self.register_buffer("spacing_range_mm", torch.tensor([0.0, torch.inf]))
         self.register_buffer("slice_spacing_mm", torch.tensor(5.0))
-        network = smp.create_model(
+        network = make_network(
             architecture,
-            encoder_name=encoder_name,
-            encoder_weights=encoder_weights,
-            in_channels=self.spec.channels,
-            classes=sum(num_classes(one) for one in self.tasks),
-            **(options or {}),
+            encoder_name,
+            encoder_weights,
+            options or {},
+            channels=(self.spec.channels, sum(num_classes(one) for one in self.tasks)),
         )
         # Convolutions are faster in this layout.
         self.network = network.to(memory_format=torch.channels_last)
@@ -112,6 +115,20 @@ class SarosSegmenter(SarosNetwork):
         self.scores = StageScores(self.tasks)
         self.compile_network = compile_network
         self._compiled: Callable[[Tensor], Tensor] | None = None
+
+    def setup(self, stage: str) -> None:
+        """Raise unless data and network agree on what both are given.
+
+        Raises:
+            UsageError: They differ, or training has no :class:`SarosDataModule`.
+        """
+        datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
+        if isinstance(datamodule, SarosDataModule):
+            if stage != "predict":  # which reads the CTs itself
+                _refuse_other_input(datamodule, self)
+        elif stage == "fit":
+            expected = "a SarosDataModule, which measures the training cases"
+            raise UsageError("datamodule", type(datamodule).__name__, expected)
 
     def on_fit_start(self) -> None:
         """Measure the spacing and the label frequencies of the training cases."""
@@ -129,6 +146,16 @@ class SarosSegmenter(SarosNetwork):
             # Not the module, which logs: torch.compile cannot trace that.
             self._compiled = torch.compile(self.network.forward)
 
+    def on_train_start(self) -> None:
+        """Train with the options given now, or the learning rate that a LearningRateFinder found.
+
+        The state of optimizer and schedule may be that of a checkpoint with other options.
+        """
+        self.optimisation = replace(self.optimisation, learning_rate=self.hparams["learning_rate"])
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, LambdaLR):
+                self.optimisation.take_over(config.scheduler)
+
     def on_train_batch_start(self, batch: PatchBatch, batch_idx: int) -> None:
         """Seed dropout once an epoch, so that a resumed run draws the same as an uninterrupted one."""
         if batch_idx == 0:
@@ -137,22 +164,37 @@ class SarosSegmenter(SarosNetwork):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the training record with the weights."""
         if self.record is not None:
-            now = replace(self.record, validation=validation_dice(self.trainer))
+            scores = validation_dice(self.trainer)
+            now = replace(self.record, validation=scores, epoch=self.current_epoch)
             checkpoint[_RECORD] = now.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the training record, but keep the optimizer options given now."""
+        """Restore the training record, and which pretrained weights the training started from."""
         self.record = TrainingRecord.from_dict(checkpoint.get(_RECORD))
-        self.optimisation.take_over(checkpoint)
+        trained = checkpoint.get("hyper_parameters", {})
+        self.hparams["encoder_weights"] = trained.get("encoder_weights")
 
     def training_step(self, batch: PatchBatch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Return the loss of one batch of patches."""
-        images = batch.image.contiguous(memory_format=torch.channels_last)
+        images = batch.image.to(self.dtype, memory_format=torch.channels_last)
         position = batch.position if self.position else None
         network: Any = self._compiled or self.network
-        loss = self.loss(padded_forward(network, images, position), batch.masks)
+        try:
+            logits = padded_forward(network, images, position)
+        except ValueError as error:
+            if len(images) > 1:
+                raise
+            expected = "2 or more for this network, which normalises over the batch"
+            raise UsageError("--data.batch_size", "1", expected) from error
+        loss = self.loss(logits, batch.masks)
         self.log(
-            "train_loss", loss, prog_bar=True, on_epoch=True, on_step=False, batch_size=len(images)
+            "train_loss",
+            loss,
+            prog_bar=True,
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=len(images),
         )
         return loss
 
@@ -205,3 +247,11 @@ class SarosSegmenter(SarosNetwork):
     def _log_scores(self, stage: str, *, surfaces: bool) -> None:
         for name, value in self.scores.finish(stage, surfaces=surfaces).items():
             self.log(name, value, prog_bar="/" not in name)
+
+
+def _refuse_other_input(data: SarosDataModule, network: SarosSegmenter) -> None:
+    for name in SHARED:
+        ours, theirs = getattr(network, name), getattr(data, name)
+        if ours != theirs:
+            found = f"{theirs} of the data and {ours} of the network"
+            raise UsageError(name, found, "the same", "Give it to both.")

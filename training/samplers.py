@@ -107,11 +107,7 @@ class AnnotatedPatchSampler(RandomSampler):
     ) -> Generator[tio.Subject]:
         rng = self._generator()
         mask = subject.get_image(self.mask_name).numpy()[0]
-        labels = np.setdiff1d(mask, [IGNORE_INDEX])
-        if not labels.size:
-            found = f"no annotated voxel in {self.mask_name!r}"
-            remedy = "Leave cases without annotation out of the training set."
-            raise UsageError("subject", found, "at least one", remedy)
+        labels = self._labels(mask)
         chances = self._chances(labels)
         voxels = {int(label): np.flatnonzero(mask == label) for label in labels}
         made = 0
@@ -121,7 +117,21 @@ class AnnotatedPatchSampler(RandomSampler):
             yield self._patch_around(subject, np.array(centre))
             made += 1
 
-    def _chances(self, labels: NDArray[Any]) -> NDArray[np.float64] | None:
+    def _labels(self, mask: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the label ids in a mask, which TorchIO's transforms may have made floats."""
+        labels = np.setdiff1d(mask, [IGNORE_INDEX])
+        if not labels.size:
+            found = f"no annotated voxel in {self.mask_name!r}"
+            remedy = "Leave cases without annotation out of the training set."
+            raise UsageError("subject", found, "at least one", remedy)
+        bad = labels[~np.isin(labels, range(IGNORE_INDEX))]
+        if bad.size:
+            found = f"{bad[0]:g} in {self.mask_name!r}"
+            remedy = "Interpolate label maps with the nearest neighbour."
+            raise UsageError("subject", found, "label ids, whole numbers from 0 on", remedy)
+        return labels.astype(np.intp)
+
+    def _chances(self, labels: NDArray[np.intp]) -> NDArray[np.float64] | None:
         """Return the probability of each of the labels of a subject."""
         if self.label_weights is None:
             return None

@@ -215,7 +215,7 @@ def test_stopped_evaluation_is_one_line(broken: Evaluation, tmp_path: Path, numb
         error = process.communicate(timeout=120)[1].decode()
     assert process.returncode == 130
     assert "Traceback" not in error
-    assert error.strip().endswith("saros: interrupted. Run the same command again: it goes on.")
+    assert "saros: interrupted. Run the same command again: it starts anew." in error
 
 
 def test_missing_predictions_are_one_error(

@@ -19,9 +19,11 @@ from training.fit.checkpoints import (
     RunCheckpoint,
     checkpoint_to_load,
     lock_folder,
+    make_way,
     refuse_other_network,
     settings_in,
 )
+from training.fit.watchdog import Watchdog
 from training.module import SarosSegmenter
 
 
@@ -128,6 +130,30 @@ def test_interrupted_run_ends_with_the_same_weights(
         assert torch.equal(value, resumed[name]), name
 
 
+@pytest.mark.slow
+def test_run_cut_off_in_an_epoch_goes_on_with_larger_batches(
+    phantoms: Path, cache: Path, tmp_path: Path
+) -> None:
+    """Three of four batches are done; then an epoch has two."""
+    steps = []
+    for batch_size, limit in ((2, {"max_steps": 3}), (4, {"max_epochs": 3})):
+        data = SarosDataModule(
+            phantoms,
+            patch_size=(32, 32),
+            patches_per_epoch=8,
+            batch_size=batch_size,
+            cache_dir=cache,
+        )
+        callbacks = [RunCheckpoint(tmp_path), Watchdog(check_every=1)]
+        trainer = Trainer(limit_val_batches=1, callbacks=callbacks, **QUIET | limit)
+        last = tmp_path / "last.ckpt"
+        resume = last if last.is_file() else None
+        options = {"decoder_channels": (16, 16, 8, 8, 8)}
+        trainer.fit(SarosSegmenter(options=options), datamodule=data, ckpt_path=resume)
+        steps.append(trainer.global_step)
+    assert steps == [3, 7]
+
+
 @pytest.fixture
 def fit_options(
     phantoms: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -186,7 +212,6 @@ def test_requeued_slurm_job_continues_from_last_epoch(
     folder: Path, slurm: pytest.MonkeyPatch
 ) -> None:
     assert checkpoint_to_load(None, folder, "fit") == folder / "last.ckpt"
-    assert checkpoint_to_load(None, folder, "test") is None
     (folder / "hpc_ckpt_1.ckpt").unlink()
     assert checkpoint_to_load(None, folder, "fit") is None  # a new job in an old folder
     slurm.setenv("SLURM_RESTART_COUNT", "1")
@@ -195,14 +220,29 @@ def test_requeued_slurm_job_continues_from_last_epoch(
     assert checkpoint_to_load(None, folder, "fit") is None
 
 
+@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+def test_the_best_epoch_is_scored_by_default(folder: Path, verb: str) -> None:
+    with pytest.raises(MissingFileError, match=r"best\.ckpt: found no such file.*--ckpt_path"):
+        checkpoint_to_load(None, folder, verb)
+    best = folder / "best.ckpt"
+    best.touch()
+    assert (
+        checkpoint_to_load(None, folder, verb) == checkpoint_to_load("best", folder, verb) == best
+    )
+
+
 def test_missing_or_broken_checkpoint_is_refused(tmp_path: Path) -> None:
     assert checkpoint_to_load("last", tmp_path, "fit") is None  # the first run of a job script
-    for named, verb in (("last", "test"), ("absent.ckpt", "fit")):
+    remote = ("http://127.0.0.1/a.ckpt", f"file://{__file__}", "hpc", "registry:a")
+    for named, verb in (("last", "test"), ("best", "fit"), *((one, "test") for one in remote)):
         with pytest.raises(MissingFileError, match="--ckpt_path"):
             checkpoint_to_load(named, tmp_path, verb)
     (tmp_path / "text.ckpt").write_text("no checkpoint")
-    with pytest.raises(UnreadableFileError, match=r"text\.ckpt: found no checkpoint"):
-        settings_in(tmp_path / "text.ckpt")
+    strangers = {"hyper_parameters": {"_class_path": "os.path"}, "SarosDataModule": {"fold": 1}}
+    torch.save(strangers, tmp_path / "other.ckpt")
+    for name in ("text.ckpt", "other.ckpt"):
+        with pytest.raises(UnreadableFileError, match=rf"{name}: found no checkpoint"):
+            settings_in(tmp_path / name)
 
 
 def test_options_of_another_network_are_refused() -> None:
@@ -213,6 +253,22 @@ def test_options_of_another_network_are_refused() -> None:
     message = r'--data\.task: found "body-parts", expected "joint", with which best\.ckpt'
     with pytest.raises(UsageError, match=message):
         refuse_other_network(path, trained, {**given, "data.task": "body-parts"})
+
+
+def test_earlier_run_makes_way_only_on_request(tmp_path: Path) -> None:
+    names = ("best.ckpt", "best-epoch=3.ckpt", "last.ckpt", "model/config.json", "log/metrics.csv")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    message = r"found best-epoch=3\.ckpt, best\.ckpt, last\.ckpt, model of an earlier run, expected"
+    for resumed in (None, tmp_path / "other" / "last.ckpt"):
+        with pytest.raises(UsageError, match=rf"{message} none.*--ckpt_path last.*--overwrite"):
+            make_way(tmp_path, resumed, overwrite=False)
+    make_way(tmp_path, tmp_path / "last.ckpt", overwrite=True)  # goes on
+    assert (tmp_path / "last.ckpt").is_file()
+    make_way(tmp_path, None, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+    make_way(tmp_path, None, overwrite=False)
 
 
 def test_two_processes_never_train_in_one_folder(tmp_path: Path) -> None:

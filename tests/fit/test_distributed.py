@@ -1,5 +1,6 @@
 """Two real gloo processes: three cases to validate, one to test and predict."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.samplers import places, sampler
+from helpers.training_options import UNSAVED
 from lightning import Trainer, seed_everything
 from torch import multiprocessing
 
@@ -18,6 +20,7 @@ from saros_hf.cases.files import find_cases
 from saros_hf.cases.table import TABLE_NAME, write_case_table
 from saros_hf.folds import Fold
 from training.data.case_batches import CaseBatch
+from training.data.patch_batches import PatchBatch
 from training.datamodule import SarosDataModule
 from training.module import SarosSegmenter
 
@@ -39,6 +42,11 @@ class Recorder(SarosSegmenter):
     def test_step(self, batch: CaseBatch, batch_idx: int) -> None:
         self._remember("test", batch)
         super().test_step(batch, batch_idx)
+
+    def training_step(self, batch: PatchBatch, batch_idx: int) -> torch.Tensor:
+        loss = super().training_step(batch, batch_idx)
+        self.latest_loss = loss.item()
+        return loss
 
     def predict_step(self, batch: str, batch_idx: int) -> None:  # noqa: ARG002
         self.seen["predict"].append(Path(batch).parent.name)
@@ -69,6 +77,30 @@ def score(folder: Path, devices: int) -> dict[str, Any]:
     return {"seen": network.seen, "scores": val | test}
 
 
+def train(folder: Path) -> dict[str, Any]:
+    """Train two seconds, one step an epoch, with a schedule that follows the clock."""
+    seed_everything(3, verbose=False)
+    options = {"patch_size": (32, 32), "patches_per_epoch": 2 * RANKS, "batch_size": 2}
+    datamodule = SarosDataModule(folder / "data", cache_dir=folder / "cache", **options)
+    network = Recorder()
+    trainer = Trainer(
+        **UNSAVED,
+        devices=RANKS,
+        strategy="ddp",
+        default_root_dir=folder / "train",
+        max_epochs=-1,
+        max_time={"seconds": 2},
+        limit_val_batches=0,
+    )
+    trainer.fit(network, datamodule=datamodule)
+    weights = torch.cat([one.detach().flatten() for one in network.parameters()])
+    return {
+        "loss": network.latest_loss,
+        "logged": float(trainer.callback_metrics["train_loss"]),
+        "weights": hashlib.sha256(weights.numpy().tobytes()).hexdigest(),
+    }
+
+
 def _as_rank(rank: int, port: int, folder: Path) -> None:
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
@@ -78,6 +110,7 @@ def _as_rank(rank: int, port: int, folder: Path) -> None:
         "LOCAL_RANK": str(rank),
     }
     results = score(folder, RANKS)
+    results["training"] = train(folder)
     one = sampler((4, 4, 1))
     results["places"] = places(one)
     one.set_epoch(0)
@@ -125,6 +158,20 @@ def test_scores_equal_those_of_one_process(results: list[dict[str, Any]], folder
     assert {"val_dice", "test_dice", "test_nsd"} <= alone.keys()
     for one in results:
         assert one["scores"] == pytest.approx(alone, abs=1e-6)
+
+
+def test_ranks_end_with_the_same_weights_though_their_clocks_differ(
+    results: list[dict[str, Any]],
+) -> None:
+    first, second = (one["training"]["weights"] for one in results)
+    assert first == second
+
+
+def test_training_loss_is_the_mean_over_ranks(results: list[dict[str, Any]]) -> None:
+    losses = [one["training"]["loss"] for one in results]
+    assert losses[0] != losses[1]
+    for one in results:
+        assert one["training"]["logged"] == pytest.approx(sum(losses) / RANKS)
 
 
 def test_ranks_draw_from_different_streams(results: list[dict[str, Any]], folder: Path) -> None:

@@ -11,8 +11,8 @@ from helpers.hub_client import hub_environment
 from helpers.hub_server import Hub
 from helpers.model_folders import network, record, write_checkpoint
 from huggingface_hub import ModelCard
-from lightning.pytorch.callbacks import ModelCheckpoint
 
+from training.fit.checkpoints import RunCheckpoint
 from training.fit.export_model import ModelExporter
 from training.module import SarosSegmenter
 
@@ -87,9 +87,7 @@ def test_export_errors_are_warnings(tmp_path: Path) -> None:
     write_checkpoint(best, network())
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / ".DS_Store").write_text("the system's")
-    checkpoint = ModelCheckpoint(monitor="val_dice")
-    checkpoint.best_model_path = str(best)
-    trainer = SimpleNamespace(is_global_zero=True, checkpoint_callbacks=[checkpoint])
+    trainer = finished_run(tmp_path, best)
     ModelExporter().on_fit_end(trainer, network())
     SarosSegmenter.from_pretrained(tmp_path / "model")
     (tmp_path / "model" / "notes.txt").write_text("mine")
@@ -98,6 +96,22 @@ def test_export_errors_are_warnings(tmp_path: Path) -> None:
     best.write_bytes(b"no checkpoint")
     with pytest.warns(UserWarning, match="no checkpoint of this package"):
         ModelExporter().on_fit_end(trainer, network())
+
+
+def test_run_without_validation_keeps_its_latest_network(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "last.ckpt", network())
+    with pytest.warns(UserWarning, match=r"no epoch was validated: model/ is from last\.ckpt"):
+        ModelExporter().on_fit_end(finished_run(tmp_path, None), network())
+    SarosSegmenter.from_pretrained(tmp_path / "model")
+
+
+def finished_run(folder: Path, best: Path | None) -> SimpleNamespace:
+    """Return what the exporter asks a trainer for."""
+    checkpoint = RunCheckpoint(folder)
+    checkpoint.best_model_path = "" if best is None else str(best)
+    return SimpleNamespace(
+        is_global_zero=True, fast_dev_run=False, checkpoint_callbacks=[checkpoint]
+    )
 
 
 def test_controlled_weights_are_reported_at_the_start() -> None:

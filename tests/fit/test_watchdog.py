@@ -122,11 +122,3 @@ def test_epoch_without_annotation_stops_the_run() -> None:
 def test_images_outside_the_window_stop_the_run(brightness: float) -> None:
     with pytest.raises(WastedRunError, match=r"epoch 3: found 0\.0% of voxels inside the window"):
         train_epoch(Watchdog(), 6, brightness)
-
-
-@pytest.mark.parametrize("rate", [0.0, 2.0, float("nan")])
-def test_learning_rate_out_of_range_stops_the_run(rate: float) -> None:
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1)
-    optimizer.param_groups[0]["initial_lr"] = rate
-    with pytest.raises(WastedRunError, match="learning_rate: found"):
-        Watchdog().on_train_start(SimpleNamespace(optimizers=[optimizer]), None)

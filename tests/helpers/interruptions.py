@@ -1,4 +1,4 @@
-"""A callback that interrupts training, as a user or a batch system does."""
+"""Callbacks that interrupt a run, as a user or a batch system does, or spoil it."""
 
 import os
 import signal
@@ -17,6 +17,13 @@ class Interruption(Callback):
     def on_before_optimizer_step(self, trainer: Trainer, *_: object) -> None:
         if trainer.global_step + 1 == self.step:
             os.kill(os.getpid(), self.signal)
+
+
+class CtrlC(Callback):
+    """Stops a validation as Ctrl-C does."""
+
+    def on_validation_start(self, *_: object) -> None:
+        raise KeyboardInterrupt
 
 
 class NanWeights(Callback):

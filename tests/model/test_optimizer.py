@@ -1,3 +1,5 @@
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,21 @@ def test_run_without_an_end_is_refused() -> None:
         fit(Line("adamw", "cosine"), max_epochs=-1)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("learning_rate", bad) for bad in (0.0, -1.0, 2.0, math.nan)),
+        *(("weight_decay", bad) for bad in (-1e-3, math.inf)),
+        *(("warmup", bad) for bad in (-0.1, 1.1)),
+        ("momentum", 1.0),
+    ],
+)
+def test_values_out_of_range_are_refused(option: str, value: float) -> None:
+    usable = Optimisation("sgd", 0.5, 1e-4, 0.2, "cosine")
+    with pytest.raises(UsageError, match=f"--model.{option}: found {value}, expected"):
+        replace(usable, **{option: value})
+
+
 def test_checkpoint_takes_over_the_options_given_now() -> None:
     """Half way down the cosine, with a tenth of the rate and another weight decay."""
     parameters = [torch.zeros(1, requires_grad=True)]
@@ -110,15 +127,11 @@ def test_checkpoint_takes_over_the_options_given_now() -> None:
     schedule = LambdaLR(before, lambda step: 1.0 if step == 0 else 0.5)
     before.step()
     schedule.step()
-    checkpoint = {
-        "optimizer_states": [before.state_dict()],
-        "lr_schedulers": [schedule.state_dict()],
-    }
-    Optimisation("sgd", 0.05, 3e-4, 0.2, "cosine").take_over(checkpoint)
     after = torch.optim.SGD(parameters, lr=1.0)
     resumed = LambdaLR(after, lambda step: 0.25 if step else 1.0)
-    after.load_state_dict(checkpoint["optimizer_states"][0])
-    resumed.load_state_dict(checkpoint["lr_schedulers"][0])
+    after.load_state_dict(before.state_dict())
+    resumed.load_state_dict(schedule.state_dict())
+    Optimisation("sgd", 0.05, 3e-4, 0.2, "cosine").take_over(resumed)
     assert after.param_groups[0]["lr"] == pytest.approx(0.025)
     assert after.param_groups[0]["weight_decay"] == 3e-4
     after.step()

@@ -25,6 +25,11 @@ def test_pretrained_encoder_weights_are_not_downloaded_again(tmp_path: Path) -> 
     one.save_pretrained(tmp_path / "model")
     smp.from_pretrained(tmp_path / "model")  # the Hub cannot be reached from here
     SarosSegmenter.from_pretrained(tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    strangers = json.loads(path.read_text()) | {"encoder_weights": "imagenet"}
+    strangers["_saros"]["hyperparameters"]["encoder_weights"] = "imagenet"
+    path.write_text(json.dumps(strangers))
+    SarosSegmenter.from_pretrained(tmp_path / "model")
     write_checkpoint(tmp_path / "best.ckpt", one)
     assert read_networks(tmp_path / "best.ckpt")[0].record == one.record
 

@@ -12,7 +12,7 @@ from saros_hf.labels import IGNORE_INDEX, Task
 from .slice_store import SliceStore
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # not frozen, for Lightning's conversion to another precision
 class CaseBatch:
     """All annotated slices of one case, from foot to head.
 

@@ -1,11 +1,18 @@
 """The training loader, and samplers that share batches and cases out among the ranks."""
 
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, cast
 
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from saros_hf.errors import UsageError
+
 from .patch_batches import PatchBatch
+
+SHARED_MEMORY = Path("/dev/shm")
 
 
 class EpochSampler(DistributedSampler[Any]):
@@ -42,6 +49,30 @@ class ShareSampler(DistributedSampler[Any]):
 
     def __init__(self, share: Dataset[Any]) -> None:
         super().__init__(share, num_replicas=1, rank=0, shuffle=False)
+
+
+def refuse_small_shared_memory(num_workers: int, batch_bytes: int) -> None:
+    """Raise if the batches that workers prepare do not fit into ``/dev/shm``.
+
+    They would wait for ever. Containers often have 64 MB there.
+
+    Args:
+        num_workers: Workers of all ranks on this machine; each prepares two batches.
+        batch_bytes: Size of a batch.
+
+    Raises:
+        UsageError: They do not fit.
+    """
+    needed = 2 * num_workers * batch_bytes
+    with suppress(OSError):  # other systems have no such folder
+        free = shutil.disk_usage(SHARED_MEMORY).free
+        if free < needed:
+            raise UsageError(
+                SHARED_MEMORY,
+                f"{free / 1e6:.1f} MB free",
+                f"{needed / 1e6:.1f} MB for the batches of {num_workers} workers",
+                "Enlarge it (docker run --shm-size), or lower --data.num_workers.",
+            )
 
 
 class EpochLoader(DataLoader[PatchBatch]):

@@ -33,7 +33,7 @@ def refuse_thick_patches(patch_size: PatchSize) -> None:
         raise UsageError("--data.patch_size", str(list(patch_size)), expected, remedy)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # not frozen, for Lightning's conversion to another precision
 class PatchBatch:
     """Input of one training step.
 

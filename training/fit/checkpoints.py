@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,14 +17,14 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from saros_hf.errors import MissingFileError, UnreadableFileError, UsageError
 
-from ..datamodule import SarosDataModule
+from ..datamodule import SHARED, SarosDataModule
+from ..module import SarosSegmenter
 
 BEST = "best.ckpt"
 LAST = "last.ckpt"
-LINKED = ("task", "context", "window")
-"""Options that data and network share: given once for the data, saved with the network."""
+MODEL_FOLDER = "model"
 _FIXED = {
-    *(f"data.{name}" for name in LINKED),
+    *(f"data.{name}" for name in SHARED),
     *(f"model.{name}" for name in ("architecture", "encoder_name", "options", "position")),
     "model.optimizer",
 }
@@ -85,30 +87,32 @@ class RunCheckpoint(ModelCheckpoint):
 
 
 def checkpoint_to_load(named: str | None, folder: Path, verb: str) -> Path | None:
-    """Return the checkpoint to start from, ``None`` to start from scratch.
+    """Return the checkpoint to start from, ``None`` to train from scratch.
 
     Args:
-        named: Value of ``--ckpt_path``.
+        named: Value of ``--ckpt_path``: a file, or ``last`` or ``best`` of the run. Without it,
+            the best is scored.
         folder: Folder of the run.
         verb: ``fit``, ``validate``, ``test`` or ``predict``.
 
     Raises:
         MissingFileError: The file does not exist.
     """
-    if named is None and verb == "fit" and _is_requeued(folder):
-        named = "last"
-    if named is None:
-        return None
-    path = folder / LAST if named == "last" else Path(named)
+    if named is None and verb == "fit":
+        named = "last" if _is_requeued(folder) else None
+        if named is None:
+            return None
+    of_the_run = {"last": folder / LAST, "best": folder / BEST, None: folder / BEST}
+    path = of_the_run.get(named, Path(named or ""))
     if path.is_file():
         return path
     if named == "last" and verb == "fit":
         return None  # a job script may ask for it in its first run too
     raise MissingFileError(
-        path,
+        path if named in of_the_run else str(named),
         "no such file",
         "a checkpoint of saros fit",
-        "Check --ckpt_path, with last also --out and --fold.",
+        "Give its path with --ckpt_path, or --out and --fold of its run.",
     )
 
 
@@ -128,15 +132,16 @@ def settings_in(path: Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
         network = checkpoint["hyper_parameters"]
+        network.pop("_instantiator", None)
         fold = checkpoint[SarosDataModule.__qualname__]["fold"]
+        signature(SarosSegmenter).bind_partial(**network)  # raises for what it does not know
     except Exception as error:
         raise UnreadableFileError(
             path,
             f"no checkpoint of this package ({type(error).__name__})",
             "best.ckpt or last.ckpt of saros fit",
         ) from error
-    named = {f"{'data' if name in LINKED else 'model'}.{name}": network[name] for name in network}
-    named.pop("model._instantiator", None)
+    named = {f"{'data' if name in SHARED else 'model'}.{name}": network[name] for name in network}
     return named | {"fold": fold}
 
 
@@ -155,6 +160,35 @@ def refuse_other_network(path: Path, trained: Mapping[str, Any], given: Mapping[
                 f"{before}, with which {path} was trained",
                 "Leave it out, also of --config, or train another network.",
             )
+
+
+def make_way(folder: Path, resumed: Path | None, *, overwrite: bool) -> None:
+    """Remove the checkpoints and the model of an earlier run, unless that is to go on.
+
+    Its logs stay. Each rank may call this before training starts.
+
+    Args:
+        folder: Folder of the new run.
+        resumed: Checkpoint that it starts from, ``None`` to train from scratch.
+        overwrite: Whether an earlier run may be removed.
+
+    Raises:
+        UsageError: It may not; says what is there.
+    """
+    if resumed is not None and resumed.resolve().parent == folder.resolve():
+        return
+    checkpoints = sorted({*folder.glob("best*.ckpt"), *folder.glob(LAST)})
+    found = [*checkpoints, *folder.glob(MODEL_FOLDER)]
+    if found and not overwrite:
+        raise UsageError(
+            folder,
+            f"{', '.join(path.name for path in found)} of an earlier run",
+            "none",
+            "Go on with --ckpt_path last, replace it with --overwrite, or give another --out.",
+        )
+    for path in checkpoints:
+        path.unlink(missing_ok=True)
+    shutil.rmtree(folder / MODEL_FOLDER, ignore_errors=True)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Five-fold cross-validation: ``saros fit`` fold by fold, continuing an interrupted run."""
 
-import csv
 import math
 import subprocess
 import sys
@@ -11,9 +10,10 @@ from pathlib import Path
 from saros_hf.errors import SarosError
 from saros_hf.hub.client import Destination
 
-from ..model.pretrained import WEIGHTS
+from ..model.pretrained import WEIGHTS, read_config
+from ..model.training_record import TrainingRecord
 from ..publish.model_folder import push_model, read_networks, refuse_controlled, write_model_folder
-from .export_model import MODEL_FOLDER
+from .checkpoints import MODEL_FOLDER
 from .lightning_cli import FOLDS, fold_folder
 
 
@@ -28,12 +28,12 @@ class FoldResult:
     Attributes:
         fold: Number of the fold.
         dice: Best mean Dice on its validation cases.
-        epoch: Epoch of that score.
+        epoch: Epoch of that score, ``None`` if the network was trained by an earlier version.
     """
 
     fold: int
     dice: float
-    epoch: int
+    epoch: int | None
 
 
 def cross_validate(out: Path, arguments: Sequence[str]) -> list[FoldResult]:
@@ -87,11 +87,9 @@ def _fit(fold: int, out: Path, arguments: Sequence[str]) -> None:
 
 
 def _result(out: Path, fold: int) -> FoldResult:
-    """Return the best epoch in the logs of a fold, of which each continuation adds one."""
-    scores: list[tuple[float, int]] = []
-    for path in sorted((fold_folder(out, fold) / "log").glob("version_*/metrics.csv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                if (row.get("val_dice") or "nan") != "nan":
-                    scores.append((float(row["val_dice"]), int(row["epoch"])))
-    return FoldResult(fold, *max(scores, key=lambda score: score[0], default=(math.nan, -1)))
+    """Return the validation score that is saved with the network of a fold."""
+    folder = fold_folder(out, fold) / MODEL_FOLDER
+    record = TrainingRecord.from_dict(read_config(folder)["training"])
+    if record is None:
+        return FoldResult(fold, math.nan, None)
+    return FoldResult(fold, record.validation.get("average", math.nan), record.epoch)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 
 from saros_hf.hub.client import Destination, check_destination
@@ -18,12 +18,13 @@ from ..publish.model_folder import (
     refuse_other_task,
     write_model_folder,
 )
-
-MODEL_FOLDER = "model"
+from .checkpoints import LAST, MODEL_FOLDER, RunCheckpoint
 
 
 class ModelExporter(Callback):
     """Writes the folder ``model`` beside the best checkpoint when training ends, on rank zero.
+
+    Without any validation, it holds the network of the latest checkpoint.
 
     Errors become warnings: the run is on disk, and ``saros publish-model`` can publish it later.
 
@@ -49,14 +50,15 @@ class ModelExporter(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the network with the best validation score, and publish it."""
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             for callback in trainer.checkpoint_callbacks:
-                if isinstance(callback, ModelCheckpoint) and callback.monitor:
-                    self._export(Path(callback.best_model_path))
+                if isinstance(callback, RunCheckpoint):
+                    folder = Path(callback.dirpath or "")
+                    if not callback.best_model_path:
+                        rank_zero_warn(f"no epoch was validated: {MODEL_FOLDER}/ is from {LAST}")
+                    self._export(Path(callback.best_model_path or folder / LAST))
 
     def _export(self, best: Path) -> None:
-        if not best.is_file():  # nothing was validated
-            return
         name = "user/model" if self.to is None else self.to.repo_id
         with _errors_as_warnings(f"The network is in {best}: saros publish-model {best} {name}"):
             folder = best.parent / MODEL_FOLDER

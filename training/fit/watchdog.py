@@ -35,16 +35,6 @@ class Watchdog(Callback):
         self._inside_window = 0.0
         self._foreground: dict[Task, bool] = {}
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Stop before the first step if the learning rate is out of range."""
-        for group in (group for one in trainer.optimizers for group in one.param_groups):
-            peak = group.get("initial_lr", group["lr"])
-            if not 0 < peak <= 1:
-                remedy = "Take 0.002 for AdamW, 0.01 for SGD."
-                raise WastedRunError(
-                    "--model.learning_rate", str(peak), "above 0, at most 1", remedy
-                )
-
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Reset the checks of the training epoch."""
         self._annotated = False

@@ -7,6 +7,7 @@ from typing import Self
 
 import torch
 from lightning import LightningModule
+from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from saros_hf.labels import Task, label_names
@@ -16,7 +17,7 @@ from ..data.tasks import TaskChoice
 from ..transforms import Window
 from .input_spec import InputSpec
 from .predict_volume import predict_maps
-from .pretrained import explain_unreadable, model_folder, read_pretrained, write_pretrained
+from .pretrained import WEIGHTS, explain_unreadable, model_folder, read_config, write_pretrained
 from .test_time_averaging import PredictOptions, padded_forward
 from .training_record import TrainingRecord
 
@@ -68,6 +69,7 @@ class SarosNetwork(LightningModule):
         Returns:
             Logits, the classes of all tasks one after another.
         """
+        images = images.to(self.dtype)  # float32 unless trained with --trainer.precision bf16-true
         return padded_forward(self.network, images, position if self.position else None)
 
     def predict_maps(self, image: Volume) -> dict[Task, Volume]:
@@ -111,12 +113,14 @@ class SarosNetwork(LightningModule):
             HubError: The model cannot be downloaded.
         """
         folder = model_folder(name)
-        network, config = read_pretrained(folder)
+        config = read_config(folder)
         with explain_unreadable(folder / "config.json", config):
-            segmenter = cls(**config["hyperparameters"])
+            # The folder holds all weights: those that training started from are not downloaded.
+            segmenter = cls(**config["hyperparameters"] | {"encoder_weights": None})
             segmenter.spacing_range_mm.copy_(torch.tensor(config["input"]["spacing_range_mm"]))
             segmenter.slice_spacing_mm.fill_(config["input"]["slice_spacing_mm"])
             segmenter.options = PredictOptions(**config["prediction"])
             segmenter.record = TrainingRecord.from_dict(config["training"])
-        segmenter.network = network.to(memory_format=torch.channels_last)
+        with explain_unreadable(folder / WEIGHTS, config):
+            load_model(segmenter.network, folder / WEIGHTS)
         return segmenter.eval()

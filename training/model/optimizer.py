@@ -1,9 +1,9 @@
 """The optimizer and its learning-rate schedule over a run."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from lightning import Trainer
@@ -31,6 +31,9 @@ class Optimisation:
         warmup: Fraction of the run in which the learning rate rises.
         decay: Shape of the schedule after the warm-up.
         momentum: SGD momentum; nnU-Net's by default.
+
+    Raises:
+        UsageError: A value is out of its range.
     """
 
     optimizer: OptimizerName
@@ -39,6 +42,19 @@ class Optimisation:
     warmup: float
     decay: Decay
     momentum: float = 0.99
+
+    def __post_init__(self) -> None:
+        legal = {
+            "learning_rate": (0 < self.learning_rate <= 1, "above 0, at most 1"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "0 or more"),
+            "warmup": (0 <= self.warmup <= 1, "0 to 1, a fraction of the run"),
+            "momentum": (0 <= self.momentum < 1, "0 or more, less than 1"),
+        }
+        for option, (is_legal, expected) in legal.items():
+            if not is_legal:
+                found = str(getattr(self, option))
+                default = "Take 0.002 for AdamW, 0.01 for SGD." if option == "learning_rate" else ""
+                raise UsageError(f"--model.{option}", found, expected, default)
 
     def configure(
         self, parameters: Iterable[Parameter], trainer: Trainer
@@ -67,17 +83,20 @@ class Optimisation:
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
-    def take_over(self, checkpoint: Mapping[str, Any]) -> None:
-        """Replace the learning rate, weight decay and momentum in a checkpoint by these."""
-        for state in checkpoint.get("optimizer_states", ()):
-            for group in state["param_groups"]:
-                group["lr"] *= self.learning_rate / group["initial_lr"]
-                group["initial_lr"] = self.learning_rate
-                group["weight_decay"] = self.weight_decay
-                if "momentum" in group:
-                    group["momentum"] = self.momentum
-        for state in checkpoint.get("lr_schedulers", ()):
-            state["base_lrs"] = [self.learning_rate] * len(state["base_lrs"])
+    def take_over(self, schedule: LambdaLR) -> None:
+        """Give these options to a schedule and its optimizer, whose state is a checkpoint's.
+
+        The schedule goes on where it is; only its peak changes.
+        """
+        groups = schedule.optimizer.param_groups
+        states = zip(groups, schedule.get_last_lr(), schedule.base_lrs, strict=True)
+        for group, rate, peak in states:
+            group["lr"] = rate * (self.learning_rate / peak)  # exactly the rate if all is as before
+            group["initial_lr"] = self.learning_rate
+            group["weight_decay"] = self.weight_decay
+            if "momentum" in group:
+                group["momentum"] = self.momentum
+        schedule.base_lrs = [self.learning_rate] * len(groups)
 
     def _optimizer(self, parameters: Iterable[Parameter]) -> Optimizer:
         if self.optimizer == "adamw":
@@ -127,7 +146,9 @@ def progress_of(trainer: Trainer, step: int) -> float:
     for timer in _timers(trainer):
         elapsed = timer.time_elapsed(RunningStage.TRAINING)
         left = timer.time_remaining() or 0.0
-        fractions.append(elapsed / max(elapsed + left, 1e-9))
+        fraction = elapsed / max(elapsed + left, 1e-9)
+        # Each rank has a clock of its own; with different rates their weights would drift apart.
+        fractions.append(trainer.strategy.broadcast(fraction))
     return min(max(fractions), 1.0)
 
 

@@ -1,17 +1,13 @@
 """Model folders on disk and the Hub: SMP's own format plus the settings that SMP does not store."""
 
-import io
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import segmentation_models_pytorch as smp
-from torch import nn
 
 from saros_hf.errors import HubError, MissingFileError, UnreadableFileError
 from saros_hf.hub.client import fetch_model, is_repo_id
@@ -63,19 +59,6 @@ def model_folder(name: str | Path) -> Path:
         found = f"no such folder, and on the Hub {error.found}"
         remedy = f"If a folder is meant, check the path. {error.remedy}"
         raise HubError(name, found, expected, remedy) from error
-
-
-def read_pretrained(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the network and the config that :func:`write_pretrained` wrote.
-
-    Raises:
-        UnreadableFileError: The folder does not hold such a network.
-    """
-    config = read_config(folder)
-    # SMP's loader prints the place that it reads from.
-    with explain_unreadable(folder / WEIGHTS, config), redirect_stdout(io.StringIO()):
-        network: nn.Module = smp.from_pretrained(folder)
-    return network, config
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -104,6 +104,7 @@ def _add_probabilities(total: Tensor | None, scores: Tensor, spec: InputSpec) ->
 
 
 def _forward(network: nn.Module, spec: InputSpec, images: Tensor, position: Tensor) -> Tensor:
+    images = images.to(next(network.parameters()).dtype)
     return padded_forward(network, images, position if spec.position else None)
 
 

@@ -18,6 +18,7 @@ class TrainingRecord:
         settings: Options by name, without paths.
         validation: Mean Dice over the validation cases when the weights were saved, by label and
             as ``average``; NaN and inf are dropped.
+        epoch: Epoch in which the weights were saved, from 0 on.
     """
 
     fold: int
@@ -25,6 +26,7 @@ class TrainingRecord:
     licenses: Mapping[str, int]
     settings: Mapping[str, Any] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
+    epoch: int | None = None
 
     def __post_init__(self) -> None:
         finite = {name: one for name, one in self.validation.items() if math.isfinite(one)}
