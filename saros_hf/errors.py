@@ -103,16 +103,17 @@ class TransientError(TransferError):
 
 
 def printable(text: str) -> str:
-    r"""Return text that any terminal and file can hold.
+    r"""Return text with everything escaped that a terminal would obey or cannot show.
 
-    Control characters, such as the escape sequences of terminals, and bytes of file names that are
-    not UTF-8 are replaced.
+    File names and DICOM texts may hold escape sequences, and bytes that are not UTF-8.
 
     Example:
-        >>> printable("1.2\x1b[2J\udcff")
-        '1.2?[2J?'
+        >>> printable("Jörg \x1b[2J \udcf6")
+        'Jörg \\x1b[2J \\udcf6'
     """
-    return "".join(one if one.isprintable() else "?" for one in text)
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+    )
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

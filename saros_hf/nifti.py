@@ -44,6 +44,7 @@ class _Header:
         dtype: Type of the stored voxels.
         offset: First byte of the voxels.
         scaling: Slope and intercept, ``None`` if stored values are the values.
+        description: Text of the ``descrip`` field.
     """
 
     shape: tuple[int, int, int]
@@ -51,6 +52,7 @@ class _Header:
     dtype: np.dtype[Any]
     offset: int
     scaling: tuple[float, float] | None
+    description: str
 
     @property
     def end(self) -> int:
@@ -67,6 +69,16 @@ def read_grid(path: Path) -> Volume:
     """
     header = _read_header(path)
     return Volume(np.broadcast_to(np.int16(0), header.shape), header.affine)
+
+
+def read_description(path: Path) -> str:
+    """Return the text of the header's ``descrip`` field.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UnreadableFileError: It cannot be read, see :func:`read_grid`.
+    """
+    return _read_header(path).description
 
 
 def refuse_cut_short(path: Path) -> None:
@@ -244,6 +256,7 @@ def _described(path: Path, fields: nib.Nifti1Header) -> _Header:
         dtype=fields.get_data_dtype(),
         offset=int(offset),
         scaling=None if slope is None or (slope, intercept) == (1, 0) else (slope, intercept),
+        description=bytes(fields["descrip"]).rstrip(b"\0").decode("latin-1"),
     )
 
 

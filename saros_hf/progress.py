@@ -68,7 +68,7 @@ class TransferBar:
 
 def _progress(*columns: ProgressColumn) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         *columns,
         TimeRemainingColumn(elapsed_when_finished=True),

@@ -1,13 +1,16 @@
 """The command ``saros``: data commands of :mod:`saros_hf.cli`, and training on top."""
 
 import argparse
+import errno
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from saros_hf.cli import add_commands
-from saros_hf.console import warn
-from saros_hf.errors import saros_cause
+from saros_hf.console import all_written, open_streams, warn
+from saros_hf.errors import causes, saros_cause
 
 from .evaluate.command import add_evaluate
 from .fit.command import add_cross_validate, run_cross_validate
@@ -21,6 +24,10 @@ _LIGHTNING_VERBS = {
     "predict": "label any CT: --model DIR CT OUT; without --model, the test split",
 }
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_TEXT = "No space left on device"
+"""Libraries in C++ and Rust report a full disk by its words alone."""
+
 _START_ANEW = {"demo", "evaluate", "verify", *_LIGHTNING_VERBS}
 """Commands that keep nothing of an interrupted run, or say themselves how it goes on."""
 
@@ -28,6 +35,8 @@ _START_ANEW = {"demo", "evaluate", "verify", *_LIGHTNING_VERBS}
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; ends with exit code 1 and one line if the input is at fault."""
     arguments = list(sys.argv[1:] if args is None else args)
+    if args is None:
+        open_streams()
     try:
         code = _run(arguments)
     except KeyboardInterrupt as stop:
@@ -41,6 +50,8 @@ def main(args: Sequence[str] | None = None) -> None:
             raise
         warn(line)
         code = 1
+    if args is None and not all_written():
+        code = code or 1
     if code:
         sys.exit(code)
 
@@ -53,6 +64,9 @@ def _run(arguments: list[str]) -> int:
     if rest and options.run is not run_cross_validate:
         _parser().parse_args(arguments)  # refuses them
     options.rest = rest
+    if threading.current_thread() is threading.main_thread():
+        # The end of a job stops a command as Ctrl-C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     code: int = options.run(options)
     return code
 
@@ -83,8 +97,12 @@ def _one_line(error: Exception) -> str | None:
         return str(cause)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("training"):
         return f'found no package {error.name}. Install: pip install "saros-hf[train]"'
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+    if any(getattr(one, "errno", None) in _FULL or _FULL_TEXT in str(one) for one in causes(error)):
+        return f"found {_FULL_TEXT.lower()}. Make room and run the same command again."
+    if isinstance(error, OSError) and error.strerror is not None:
+        return f"{error.filename or 'this machine'}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return "found not enough memory for this. Close other programs or use a larger machine."
     if sys.flags.optimize > 1:
         return f"{type(error).__name__} under python -OO, without which it may work: {error}"
     return None

@@ -1,22 +1,32 @@
 import json
+import math
 import multiprocessing
-from collections.abc import Mapping
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 from helpers.case_folders import write_folder
+from helpers.model_folders import evaluated
 
 from saros_hf.cases.case import Case
 from saros_hf.cases.files import find_cases
-from saros_hf.errors import UnreadableFileError, UsageError
+from saros_hf.errors import TableError, UnreadableFileError, UsageError
 from saros_hf.folds import split_of
 from saros_hf.nifti import read_mask, write_volume
 from saros_hf.volume import Volume
 from training.cli import main
-from training.evaluate.pairs import Evaluation, pairs
-from training.evaluate.result_folder import read_evaluation
-from training.evaluate.run import evaluate, score_pair
+from training.evaluate.example_case import Example
+from training.evaluate.pairs import Evaluation, Pair, pairs
+from training.evaluate.result_folder import read_evaluation, write_evaluated, write_evaluation
+from training.evaluate.run import _scores_or_error, evaluate, score_pair
 from training.evaluate.score_case import Score, read_metrics
 from training.evaluate.summary import group_means, label_means, worst_cases
 
@@ -113,6 +123,99 @@ def test_broken_predictions_do_not_stop_the_others(
     assert (out / "report.html").read_text().count("<b>Not scored.</b> case_00") == 2
     with pytest.raises(UnreadableFileError, match="could not be scored: case_000, case_001"):
         read_evaluation(out)
+
+
+def rows(folder: Path) -> list[str]:
+    return (folder / "metrics.csv").read_text().splitlines()
+
+
+DAMAGES = [
+    (lambda out: rows(out)[:-1], "metrics.csv: found 103 scores, .* missing or too many"),
+    (lambda out: [*rows(out), rows(out)[-1]], "metrics.csv: found 105 scores"),
+    (lambda out: [one for one in rows(out) if "case_001" not in one], "every score of 2 cases"),
+    (lambda out: [one.replace("brain", "head") for one in rows(out)], "head, dice, annotated"),
+]
+
+
+@pytest.mark.parametrize(("damaged", "message"), DAMAGES)
+def test_incomplete_scores_are_refused(
+    tmp_path: Path, damaged: Callable[[Path], list[str]], message: str
+) -> None:
+    write_evaluated(tmp_path, evaluated())
+    assert len(read_evaluation(tmp_path).scores) == 104
+    (tmp_path / "metrics.csv").write_text("\n".join(damaged(tmp_path)) + "\n")
+    with pytest.raises(TableError, match=message):
+        read_evaluation(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split": "x\n# Owned"},
+        {"fold": 9},
+        {"fold": math.inf},
+        {"cases": None},
+        {"failed": 3},
+        None,
+        "x",
+    ],
+)
+def test_damaged_summary_is_refused(tmp_path: Path, change: object) -> None:
+    write_evaluated(tmp_path, evaluated())
+    path = tmp_path / "summary.json"
+    changed = json.loads(path.read_text()) | change if isinstance(change, dict) else change
+    for text in (json.dumps(changed), "[" * 200_000):
+        path.write_text(text)
+        with pytest.raises(UnreadableFileError, match=r"summary.json: found "):
+            read_evaluation(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"dice": 7.5}, {"dice": "1"}, {"case_id": 3}, {"size": 1}])
+def test_damaged_example_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    example = Example("case_000", "C4KC-KiTS", "CC BY 3.0", 0.5, b"png")
+    write_evaluated(tmp_path, replace(evaluated(), example=example))
+    assert read_evaluation(tmp_path).example == example
+    about = json.loads((tmp_path / "example.json").read_text())
+    (tmp_path / "example.json").write_text(json.dumps(about | change))
+    with pytest.raises(UnreadableFileError):
+        read_evaluation(tmp_path)
+
+
+def test_unexpected_error_with_a_case_does_not_stop_the_others(
+    broken: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(pair: Pair, _: str) -> NoReturn:
+        raise ZeroDivisionError(pair.case_id)
+
+    chosen = pairs(broken)[2:4]
+    scores = [score for pair in chosen for score in score_pair(broken, pair)]
+    monkeypatch.setattr(Pair, "read", fail)
+    error = _scores_or_error(broken, chosen[0])
+    assert str(error).startswith("case_002: found ZeroDivisionError: case_002, expected files")
+    write_evaluation(tmp_path / "J\udcf6rg", broken, chosen, scores)
+    assert len(read_evaluation(tmp_path / "J\udcf6rg").scores) == len(scores)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_evaluation_is_one_line(broken: Evaluation, tmp_path: Path, number: int) -> None:
+    """Ctrl-C, which reaches all processes, while the workers are still starting."""
+    command = [sys.executable, "-m", "training", "evaluate", str(broken.truth)]
+    command += [str(broken.predictions), "--out", str(tmp_path / "o"), "--allow-missing"]
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    with subprocess.Popen(
+        [*command, "--jobs", "2"], stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        signal.signal(signal.SIGINT, old)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while len(children.read_text().split()) < 2:
+            assert process.poll() is None
+        time.sleep(0.5)
+        os.killpg(process.pid, number)
+        error = process.communicate(timeout=120)[1].decode()
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert "saros: interrupted. Run the same command again: it starts anew." in error
 
 
 def test_missing_predictions_are_one_error(

@@ -146,13 +146,18 @@ HEADER = "case,label,metric,protocol,value\n"
         (HEADER + "a,head,dice,annotated,high\n", "line 2"),
         (HEADER + "a,head,iou,annotated,1\n", "line 2"),
         (HEADER + "a,head,dice,sliced,1\n", "line 2"),
+        (HEADER + "a,head,dice,annotated,7.5\n", "line 2"),
+        (HEADER + "a,head,nsd,slice,inf\n", "line 2"),
+        (HEADER + "a,head,assd_mm,slice,-1\n", "line 2"),
+        (HEADER + "J\xf6rg,head,dice,annotated,1\n", "found no CSV text"),
+        (HEADER + "a" * 200_000 + ",head,dice,annotated,1\n", "found no CSV text"),
     ],
 )
 def test_missing_or_damaged_table_is_refused(tmp_path: Path, text: str, where: str) -> None:
     path = tmp_path / "metrics.csv"
     with pytest.raises(MissingFileError, match="saros evaluate"):
         read_metrics(path)
-    path.write_text(text)
+    path.write_text(text, encoding="latin-1")
     with pytest.raises(TableError, match=where):
         read_metrics(path)
 

@@ -23,7 +23,7 @@ def target_names(source: Path, out: Path) -> list[str]:
 
 def listed(tmp_path: Path, text: str, name: str = "list.csv") -> list[str]:
     """Return the CTs in a list, relative to it."""
-    (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / name).write_text(text, encoding="utf-8", errors="surrogateescape")
     inputs = find_inputs(tmp_path / name, tmp_path / "out")
     return [str(one.source.relative_to(tmp_path)) for one in inputs]
 
@@ -68,10 +68,20 @@ def test_folder_of_dicom_folders_is_many_cts_unless_the_output_is_a_file(tmp_pat
         ("image\nb\n", ["image", "b"]),  # named like a header, but exists
         ("\ufeffb\nc\n", ["b", "c"]),
         ('"d, e.nii.gz",50\n# b\n\n', ["d, e.nii.gz"]),
+        ("path;age\nb;50\nno;60\n", ["b", "no"]),
+        ("image;50\nb;60\n", ["image", "b"]),
+        (",path,age\n0,b,50\n1,no,60\n", ["b", "no"]),  # as pandas writes it
+        ("0,image\n1,no\n", ["image", "no"]),
+        ("age\tfile\n50\tb\n", ["b"]),
+        ("~/b\n~no-such-user/c\n", ["home/b", "~no-such-user/c"]),
+        ("J\udcf6rg\n", ["J\udcf6rg"]),
     ],
 )
-def test_csv_lists(tmp_path: Path, text: str, expected: list[str]) -> None:
-    touch(tmp_path, "image")
+def test_csv_lists(
+    tmp_path: Path, text: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    touch(tmp_path, "image", "J\udcf6rg")
     assert listed(tmp_path, text) == expected
 
 

@@ -1,10 +1,13 @@
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -97,6 +100,115 @@ def test_odd_cts_do_not_end_the_run_and_the_next_run_resumes(
     assert not killed.exists()
     assert run("predict", "--model", model, cts, out, "--overwrite", "--no-pictures") == 0
     assert all(path.stat().st_mtime_ns > time for path, time in times.items())
+
+
+@pytest.mark.slow
+def test_label_map_knows_what_made_it(
+    cts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, other = save(tmp_path / "model", 1), save(tmp_path / "other", 2)
+    options = ("--no-pictures", "--workers", "0")
+    (tmp_path / "list.txt").write_text("cts/a.nii.gz\ncts/b.nii.gz\n")
+
+    def predict(*models: object, out: str = "out") -> list[bytes]:
+        """Return both label maps, and check that they were made anew."""
+        capfd.readouterr()
+        assert run("predict", tmp_path / "list.txt", tmp_path / out, *options, *models) == 0
+        assert "2 CTs predicted on 1 device(s), 0 were there" in capfd.readouterr().out
+        return [(tmp_path / out / name).read_bytes() for name in ("a.nii.gz", "b.nii.gz")]
+
+    found = [predict("--model", model)]
+    for models in (["--model", other], ["--model", model, "--model", other]):
+        found.append(predict(*models))
+        found.append(predict(*models, "--mirror"))
+    assert len({a for a, _ in found}) == len(found)
+    assert predict("--model", other, out="fresh") == predict("--model", other) == found[1]
+    # Another CT of the same name.
+    whole = read_image(cts / "a.nii.gz")
+    write_volume(cts / "b.nii.gz", Volume(whole.array[::-1], whole.affine))
+    command = ("predict", tmp_path / "list.txt", tmp_path / "out", *options, "--model", other)
+    assert run(*command) == 0
+    assert "1 CTs predicted on 1 device(s), 1 were there" in capfd.readouterr().out
+    assert (tmp_path / "out" / "b.nii.gz").read_bytes() != found[1][1]
+
+
+@pytest.mark.slow
+def test_nothing_but_predictions_is_replaced(
+    cts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, other, out = save(tmp_path / "model", 1), save(tmp_path / "other", 2), tmp_path / "out"
+    (tmp_path / "list.txt").write_text("cts/a.nii.gz\ncts/b.nii.gz\n")
+    command = ("predict", tmp_path / "list.txt", out, "--no-pictures", "--workers", "0", "--model")
+    assert run(*command, model) == 0
+    # Corrected by hand: kept by the same model, and refused to another.
+    corrected = nibabel.load(out / "b.nii.gz")
+    voxels = np.asarray(corrected.dataobj).copy()
+    voxels[0, 0, 0] = 13
+    nibabel.save(nibabel.Nifti1Image(voxels, corrected.affine, corrected.header), out / "b.nii.gz")
+    content = (out / "b.nii.gz").read_bytes()
+    assert run(*command, model) == 0
+    capfd.readouterr()
+    assert run(*command, other) == 1
+    shown = capfd.readouterr().err
+    assert "saros: label maps of 2 CT(s) by another model or options are made anew" in shown
+    assert f"{out / 'b.nii.gz'}: found a label map that was changed after its prediction" in shown
+    # A CT, of which nobody wants a label map in its place: the arguments are swapped.
+    shutil.copy(cts / "a.nii.gz", out / "a.nii.gz")
+    swapped = ("predict", "--model", model, out / "b.nii.gz", cts / "a.nii.gz")
+    for arguments in (swapped, (*command, other)):
+        assert run(*arguments) == 1
+        assert "a.nii.gz: found a file that no prediction made" in capfd.readouterr().err
+    assert (out / "a.nii.gz").read_bytes() == (cts / "a.nii.gz").read_bytes()
+    assert (out / "b.nii.gz").read_bytes() == content
+    assert run(*command, other, "--overwrite") == 0
+    assert read_mask(out / "a.nii.gz", "body-regions").same_grid(read_image(cts / "a.nii.gz"))
+    assert (out / "b.nii.gz").read_bytes() != content
+
+
+@pytest.mark.slow
+def test_one_ct_is_predicted_once(
+    cts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, out = save(tmp_path / "model", 1), cts / "labels.nii.gz"
+    (tmp_path / "list.txt").write_text(str(cts / "a.nii.gz"))
+    for _ in range(2):
+        assert run("predict", "--model", model, cts / "a.nii.gz", out) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == f"{out} was there already"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("victim", "code", "told"),
+    [
+        ("all", 130, "saros: interrupted. Run the same command again: it goes on."),
+        ("worker", 1, "saros: --workers: found a reading process that was killed"),
+    ],
+)
+def test_stopped_run_blames_no_ct(
+    cts: Path, tmp_path: Path, victim: str, code: int, told: str
+) -> None:
+    """SIGTERM to all processes, as a batch system sends it; SIGKILL to a worker, as for memory."""
+    model, out = save(tmp_path / "model", 1), tmp_path / "out"
+    names = [str(tmp_path / f"{number}.nii.gz") for number in range(200)]
+    for name in names:
+        os.link(cts / "a.nii.gz", name)
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    command = [sys.executable, "-m", "training", "predict", "--model", str(model)]
+    command += [str(tmp_path / "list.txt"), str(out), "--workers", "2", "--accelerator", "cpu"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        while not list(out.glob("*.nii.gz")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        if victim == "all":
+            os.killpg(process.pid, signal.SIGTERM)
+        else:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+            os.kill(int(children.split()[-1]), signal.SIGKILL)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert told in error.decode()
+    assert "Traceback" not in error.decode()
+    assert not list(out.glob("*.error.txt"))
 
 
 @pytest.mark.slow

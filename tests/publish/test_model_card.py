@@ -15,6 +15,7 @@ from training.data.slice_store import Source
 from training.evaluate.example_case import Example, median_case
 from training.evaluate.result_folder import EvaluationResult
 from training.model.run_record import believed_licenses
+from training.model.training_record import TrainingRecord
 from training.module import SarosSegmenter
 from training.publish.model_card import freedom, model_card
 
@@ -127,6 +128,24 @@ def test_the_licence_follows_the_training_data(
     for name, number in licenses.items():
         assert f"| {name.replace('_', ' ')} | " in card.text
         assert f"{number} |" in card.text
+
+
+def test_texts_of_a_stranger_are_no_markdown() -> None:
+    one = network()
+    evil = "x\n\n# Owned\n<script>alert(1)</script> ![](http://a) |"
+    one.record = TrainingRecord(1, {evil: 3}, {"CC BY 3.0": 3}, {evil: evil}, {evil: 0.5})
+    shown = "x # Owned &#60;script&#62;alert(1)&#60;/script&#62; ![&#93;(http://a) &#124;"
+    text = card_of(one).text
+    assert text.count(shown) == 4
+    assert "<script" not in text
+    assert "\n# Owned" not in text
+
+
+def test_unknown_licence_permits_nothing() -> None:
+    for licenses in ({}, {"WTFPL": 3}):
+        one = network()
+        one.record = TrainingRecord(1, {"C4KC-KiTS": 3}, licenses)
+        assert freedom([one]) == "unknown"
 
 
 def test_missing_record_permits_nothing() -> None:

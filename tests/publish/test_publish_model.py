@@ -1,13 +1,16 @@
 """The folder that ``saros publish-model`` writes, and the models that it refuses."""
 
 import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
-from helpers.model_folders import evaluated, network, record
+from helpers.model_folders import evaluated, network, record, write_checkpoint
 
 from saros_hf.errors import MissingFileError, RightsError, UnreadableFileError, UsageError
 from saros_hf.files import files_in
+from saros_hf.volume import Volume
 from training.cli import main
 from training.evaluate.result_folder import EvaluationResult, write_evaluated
 from training.publish.model_folder import read_networks, refuse_controlled, write_model_folder
@@ -91,6 +94,51 @@ def test_foreign_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"notes.txt: found a file that this command did not"):
         write_model_folder(tmp_path / "out", [network()], [], repo_id="user/model")
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {
+            "training": {
+                "fold": 1,
+                "collections": {},
+                "licenses": {},
+                "validation": {"average": 7.5},
+            }
+        },
+        {"training": {"fold": 9, "collections": {}, "licenses": {}}},
+        {"training": {"fold": 1, "collections": {"a": "b"}, "licenses": {}}},
+        {"training": {"fold": 1, "collections": {}, "licenses": {}, "validation": "x"}},
+        {"training": []},
+        {"members": ["../../x"]},
+        {"prediction": {"tile": 1}},
+        {"hyperparameters": {"encoder_name": 3}},
+        {"input": {"spacing_range_mm": [0, 0], "slice_spacing_mm": 5}},
+        {"input": {"spacing_range_mm": [1, 2], "slice_spacing_mm": math.inf}},
+    ],
+)
+def test_damaged_config_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    network().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["_saros"] |= change
+    for text in (json.dumps(config), '{"_saros":' + "[" * 200_000):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(UnreadableFileError, match="no model that can be read"):
+            read_networks(tmp_path)
+
+
+def test_network_of_nan_is_refused(tmp_path: Path) -> None:
+    one = network()
+    ct = Volume(np.zeros((32, 32, 2), np.int16), np.diag([1.5, 1.5, 5.0, 1.0]))
+    next(one.network.parameters()).data.fill_(math.nan)
+    with pytest.raises(UsageError, match="found scores of NaN"):
+        one.predict_maps(ct)
+    one.save_pretrained(tmp_path / "model")
+    write_checkpoint(tmp_path / "best.ckpt", one)
+    for source in (tmp_path / "model", tmp_path / "best.ckpt"):
+        with pytest.raises(UnreadableFileError, match="found weights of NaN"):
+            read_networks(source)
 
 
 def test_missing_network_is_refused(tmp_path: Path) -> None:

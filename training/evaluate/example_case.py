@@ -76,9 +76,17 @@ def write_example(folder: Path, example: Example | None) -> None:
 
 
 def read_example(folder: Path) -> Example | None:
-    """Return the example that :func:`write_example` wrote, ``None`` if none may be shown."""
+    """Return the example that :func:`write_example` wrote, ``None`` if none may be shown.
+
+    Raises:
+        ValueError: Its description is damaged.
+        TypeError: Likewise.
+    """
     if not (folder / PICTURE).is_file() or not (folder / ABOUT).is_file():
         return None
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     example = Example(**about, png=(folder / PICTURE).read_bytes())
+    words = (example.case_id, example.collection, example.license)
+    if not all(isinstance(one, str) for one in words) or not 0 <= example.dice <= 1:
+        raise ValueError(f"{ABOUT} describes no case")
     return example if example.license in SHOWN else None

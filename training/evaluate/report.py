@@ -88,7 +88,7 @@ def write_report(path: Path, report: Report) -> None:
         base64=lambda png: base64.b64encode(png).decode("ascii"),
     )
     with write_atomically(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+        aside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def case_picture(

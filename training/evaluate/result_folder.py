@@ -9,6 +9,7 @@ from typing import Any
 from saros_hf.cases.licenses import PHANTOM_COLLECTION
 from saros_hf.errors import MissingFileError, SarosError, UnreadableFileError
 from saros_hf.files import write_atomically
+from saros_hf.folds import SPLITS
 from saros_hf.labels import TASKS, Task
 from saros_hf.nifti import read_image
 from saros_hf.progress import OnProgress
@@ -16,7 +17,8 @@ from saros_hf.progress import OnProgress
 from .example_case import Example, median_case, read_example, write_example
 from .pairs import Evaluation, Pair, without_truth
 from .report import Epoch, Picture, Report, case_picture, write_report
-from .score_case import Score, read_metrics, write_metrics
+from .run import failure_of
+from .score_case import Score, read_metrics, refuse_incomplete, write_metrics
 from .summary import as_json, dice_and_nsd, group_means, worst_cases
 
 MOST_PICTURES = 10
@@ -63,7 +65,7 @@ def read_evaluation(folder: Path) -> EvaluationResult:
     Raises:
         MissingFileError: There is no evaluation.
         UnreadableFileError: The summary is damaged, or some cases could not be scored.
-        TableError: The table of scores is damaged.
+        TableError: The table of scores is damaged or incomplete.
     """
     path = folder / SUMMARY
     if not path.is_file():
@@ -71,17 +73,21 @@ def read_evaluation(folder: Path) -> EvaluationResult:
     try:
         summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         task, split, fold = summary["task"], summary["split"], int(summary["fold"])
-        synthetic, failed = bool(summary["synthetic"]), dict(summary.get("failed", {}))
+        synthetic, failed = bool(summary["synthetic"]), list(summary.get("failed", ()))
         example = read_example(folder)
-    except (ValueError, KeyError, TypeError) as error:
+        number = int(summary["cases"])
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         found = f"no summary ({type(error).__name__}: {error})"
-        raise UnreadableFileError(path, found, "task, split, fold and synthetic") from error
-    if task not in TASKS:
-        raise UnreadableFileError(path, f"task {task}", " or ".join(TASKS))
+        raise UnreadableFileError(path, found, "task, split, fold, cases and synthetic") from error
+    if task not in TASKS or split not in (*SPLITS, "all") or not 1 <= fold <= 5:
+        found, expected = f"task {task}, split {split}, fold {fold}", "those of saros evaluate"
+        raise UnreadableFileError(path, found, expected)
     if failed:
-        found = f"case(s) that could not be scored: {', '.join(failed)}"
+        found = f"case(s) that could not be scored: {', '.join(map(str, failed))}"
         raise UnreadableFileError(path, found, "scores of all cases", "Run saros evaluate again.")
-    return EvaluationResult(task, split, fold, synthetic, read_metrics(folder / METRICS), example)
+    scores = read_metrics(folder / METRICS)
+    refuse_incomplete(folder / METRICS, scores, task, cases=number)
+    return EvaluationResult(task, split, fold, synthetic, scores, example)
 
 
 def write_evaluated(
@@ -195,8 +201,8 @@ def _draw(
     for done, case_id in enumerate(wanted, start=1):
         try:
             drawn[case_id] = _picture(evaluation, showable[case_id], *means[case_id])
-        except SarosError as error:
-            errors.append(str(error))
+        except Exception as error:  # noqa: BLE001 - one odd case must not cost the report
+            errors.append(str(failure_of(case_id, error)))
         if progress is not None:
             progress(done, len(wanted))
     example = None

@@ -5,7 +5,6 @@ import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
 
 import torch
 
@@ -41,17 +40,27 @@ def evaluate(
     context = multiprocessing.get_context("spawn")
     scores: list[Score] = []
     failures: dict[str, SarosError] = {}
-    with ProcessPoolExecutor(processes, context, initializer=_start_worker) as pool:
-        results = pool.map(partial(_scores_or_error, evaluation), chosen)
+    with ProcessPoolExecutor(
+        processes, context, initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        # The processes start here, without Ctrl-C, which the main process handles.
+        masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        running = [pool.submit(_scores_or_error, evaluation, pair) for pair in chosen]
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         try:
-            for done, (pair, result) in enumerate(zip(chosen, results, strict=True), start=1):
+            for done, (pair, future) in enumerate(zip(chosen, running, strict=True), start=1):
+                result = future.result()
                 if isinstance(result, SarosError):
                     failures[pair.case_id] = result
                 else:
                     scores += result
                 if progress is not None:
                     progress(done, len(chosen))
-        except (BrokenProcessPool, MemoryError) as error:
+        except KeyboardInterrupt:
+            for process in multiprocessing.active_children():
+                process.terminate()  # some may still be starting
+            raise
+        except BrokenProcessPool as error:
             found = f"1 of {processes} processes killed, probably out of memory"
             remedy = f"Try --jobs {max(1, processes // 2)}."
             raise UsageError("--jobs", found, "enough memory for all", remedy) from error
@@ -75,10 +84,13 @@ def score_pair(evaluation: Evaluation, pair: Pair) -> list[Score]:
 def _scores_or_error(evaluation: Evaluation, pair: Pair) -> list[Score] | SarosError:
     try:
         return score_pair(evaluation, pair)
-    except SarosError as error:
+    except Exception as error:  # noqa: BLE001 - one odd case must not end the run
+        return failure_of(pair.case_id, error)
+
+
+def failure_of(case_id: str, error: Exception) -> SarosError:
+    """Return an error with a case as one that fits in a line."""
+    if isinstance(error, SarosError):
         return error
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the main process
-    torch.set_num_threads(1)
+    found = f"{type(error).__name__}: {error}"
+    return SarosError(case_id, found, "files that can be read and compared")

@@ -3,8 +3,11 @@
 import csv
 import math
 import statistics
+import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
 
@@ -33,6 +36,15 @@ TOLERANCE_MM = 3.0
 """NSD tolerance of the paper (Technical Validation, Table 4)."""
 
 COLUMNS = ("case", "label", "metric", "protocol", "value")
+
+_NEEDED: frozenset[tuple[MetricName, ScoreProtocol]] = frozenset(
+    {("dice", "annotated"), ("nsd", "slice"), ("truth_ml", "annotated")}
+)
+"""Scores without which there is no table of means."""
+_ROUNDING = 1e-6
+_MOST = {"assd_mm": math.inf, "truth_ml": sys.float_info.max, "predicted_ml": sys.float_info.max}
+"""Largest value of the metrics that are no fraction."""
+_UNEDITED = "Use an unedited table of saros evaluate."
 
 
 @dataclass(frozen=True)
@@ -153,12 +165,15 @@ def read_metrics(path: Path) -> list[Score]:
 
     Raises:
         MissingFileError: The file does not exist.
-        TableError: The file has other columns, or a row is not a score.
+        TableError: The file is no text, has other columns, or a row is not a possible score.
     """
     if not path.is_file():
         raise MissingFileError(path, "no such file", "a table written by saros evaluate")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TableError(path, f"no CSV text ({error})", ",".join(COLUMNS), _UNEDITED) from error
     if not rows or tuple(rows[0]) != COLUMNS:
         raise _not_a_score(path, rows[0] if rows else [])
     return [_score(row, f"{path}, line {line}") for line, row in enumerate(rows[1:], start=2)]
@@ -172,12 +187,29 @@ def _score(row: list[str], where: str) -> Score:
         raise _not_a_score(where, row) from error
     if metric not in get_args(MetricName) or protocol not in get_args(ScoreProtocol):
         raise _not_a_score(where, row)
+    if not (math.isnan(value) or 0 <= value <= _MOST.get(metric, 1 + _ROUNDING)):
+        raise _not_a_score(where, row)
     return Score(case_id, label, cast(MetricName, metric), cast(ScoreProtocol, protocol), value)
 
 
 def _not_a_score(where: str | Path, row: list[str]) -> TableError:
-    remedy = "Use an unedited table of saros evaluate."
-    return TableError(where, repr(",".join(row)), ",".join(COLUMNS), remedy)
+    return TableError(where, repr(",".join(row)), ",".join(COLUMNS), _UNEDITED)
+
+
+def refuse_incomplete(path: Path, scores: Sequence[Score], task: Task, *, cases: int) -> None:
+    """Raise unless a table holds every score of every label of that many cases once.
+
+    Raises:
+        TableError: A row is missing, is there twice, or has no label of ``task``.
+    """
+    found = Counter((s.case_id, s.label, s.metric, s.protocol) for s in scores)
+    kinds = {(s.metric, s.protocol) for s in scores} | _NEEDED
+    rows = product({s.case_id for s in scores}, label_names(task)[1:], kinds)
+    expected = Counter((case_id, label, *kind) for case_id, label, kind in rows)
+    if found != expected or len({s.case_id for s in scores}) != cases:
+        odd = next(iter((found - expected) or (expected - found)), ())
+        what = f"{len(scores)} scores" + (f", {', '.join(odd)} missing or too many" if odd else "")
+        raise TableError(path, what, f"every score of {cases} cases once", _UNEDITED)
 
 
 def case_means(

@@ -11,6 +11,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from saros_hf.cases.case import Case
+from saros_hf.errors import UsageError
 from saros_hf.labels import Task, colours, display_name, label_names, labels
 
 from .bootstrap import Interval, bootstrap
@@ -86,14 +87,22 @@ class TextRow:
 
 
 def label_means(scores: Sequence[Score], task: Task) -> list[LabelMeans]:
-    """Return the means of every label, and their average as the last element."""
+    """Return the means of every label, and their average as the last element.
+
+    Raises:
+        UsageError: A case lacks a score of a label.
+    """
     names = label_names(task)[1:]
     case_ids = list(dict.fromkeys(score.case_id for score in scores))
     by_key = {(s.case_id, s.label, s.metric, s.protocol): s.value for s in scores}
     computed = {(score.metric, score.protocol) for score in scores}
 
     def table(key: tuple[MetricName, ScoreProtocol]) -> NDArray[np.float64]:
-        return np.array([[by_key[case, name, *key] for name in names] for case in case_ids])
+        try:
+            return np.array([[by_key[case, name, *key] for name in names] for case in case_ids])
+        except KeyError as error:
+            found = f"no score {', '.join(error.args[0])}"
+            raise UsageError("scores", found, "one for every case and label") from error
 
     cases = (~np.isnan(table(("dice", "annotated")))).sum(axis=0).tolist()
     in_truth = (table(("truth_ml", "annotated")) > 0).sum(axis=0).tolist()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from saros_hf.errors import UsageError
 from saros_hf.labels import Task
 from saros_hf.progress import OnProgress
 from saros_hf.volume import Volume
@@ -50,6 +51,9 @@ def predict_maps(
 
     Returns:
         uint8 labels by task. Memory grows with the volume, not with classes times volume.
+
+    Raises:
+        UsageError: The networks return NaN.
     """
     ras = image.to_ras()
     labels = {task: np.zeros(ras.shape, np.uint8) for task in spec.tasks}
@@ -62,6 +66,9 @@ def predict_maps(
             scores = slice_scores(networks, _resized(images, ras, spec), position, spec, options)
             if scores.shape[-2:] != images.shape[-2:]:
                 scores = functional.interpolate(scores, images.shape[-2:], mode="bilinear")
+        if scores.isnan().any():  # argmax would call it background
+            remedy = "Try --precision 32-true; else the weights are damaged."
+            raise UsageError("the network", "scores of NaN", "numbers", remedy)
         for task, of_task in spec.by_task(scores).items():
             found = of_task.argmax(dim=1).to(torch.uint8).cpu().numpy()
             labels[task][..., batch] = np.moveaxis(found, 0, -1)

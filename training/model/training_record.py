@@ -43,5 +43,19 @@ class TrainingRecord:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any] | None) -> Self | None:
-        """Return the record that :meth:`to_dict` gave, ``None`` for ``None``."""
-        return None if plain is None else cls(**plain)
+        """Return the record that :meth:`to_dict` gave, ``None`` for ``None``.
+
+        Raises:
+            ValueError: A number is impossible.
+            TypeError: A value is of another type.
+        """
+        if plain is None:
+            return None
+        record = cls(**plain)
+        if not 1 <= record.fold <= 5 or not all(0 <= d <= 1 for d in record.validation.values()):
+            raise ValueError("a fold outside 1 to 5, or a Dice outside 0 to 1")
+        for counts in (record.collections, record.licenses):
+            if not all(isinstance(number, int) and number >= 0 for number in counts.values()):
+                raise TypeError("counts of CTs that are none")
+        dict(record.settings)
+        return record

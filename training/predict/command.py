@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from saros_hf.console import say
+from saros_hf.errors import UsageError
 from saros_hf.progress import progress_bar
 
 
@@ -37,7 +38,7 @@ def add_predict_options(predict: argparse.ArgumentParser) -> None:
     what = "longest side of a slice in one pass, in pixels (default 1024)"
     add("--tile", type=int, default=1024, help=what)
     add("--batch-size", type=int, default=16, help="slices in one pass (default 16)")
-    add("--overwrite", action="store_true", help="predict CTs again whose label maps exist")
+    add("--overwrite", action="store_true", help="replace what is there, whatever made it")
     add("--no-pictures", action="store_true", help="write label maps only")
     add("--accelerator", default="auto", help="accelerator of Lightning's trainer (default auto)")
     what = "number of devices, or a list; each predicts a part of the CTs (default auto)"
@@ -71,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
             ensemble,
             inputs,
             replace(passes, mirror=mirror, clean=clean),
-            keep=not (alone or options.overwrite),
+            keep=not options.overwrite,
             pictures=not options.no_pictures,
             num_workers=0 if alone else options.workers,
             progress=progress,
@@ -84,8 +85,29 @@ def _run(options: argparse.Namespace) -> int:
             precision=options.precision,
             bar=not alone,
         )
-        trainer.predict(predictor, return_predictions=False)
+        _predict_all(trainer, predictor)
     return _summarise(predictor, trainer, options.out) if trainer.is_global_zero else 0
+
+
+def _predict_all(trainer: Any, predictor: Any) -> None:  # noqa: ANN401 - imported late
+    """Predict the CTs.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM stopped it.
+        UsageError: A process that reads CTs was killed.
+    """
+    from .predictor import is_dead_worker
+
+    try:
+        trainer.predict(predictor, return_predictions=False)
+    except SystemExit as stop:  # Lightning's way to end after either
+        raise KeyboardInterrupt from stop
+    except RuntimeError as error:
+        if not is_dead_worker(error):
+            raise
+        found, expected = "a reading process that was killed", "enough memory for all"
+        remedy = "Start the same command again with --workers 0: it goes on."
+        raise UsageError("--workers", found, expected, remedy) from error
 
 
 def _summarise(predictor: Any, trainer: Any, out: Path) -> int:  # noqa: ANN401 - imported late
@@ -93,6 +115,8 @@ def _summarise(predictor: Any, trainer: Any, out: Path) -> int:  # noqa: ANN401 
     if predictor.inputs[0].alone:
         for path in predictor.written:
             say(str(path))
+        if predictor.kept:
+            say(f"{out} was there already")
         return 0
     say(
         f"{out}: {predictor.predicted} CTs predicted on {trainer.world_size} device(s), "

@@ -7,11 +7,12 @@ from statistics import median
 
 from torch import nn
 
-from saros_hf.errors import MissingFileError, UsageError
+from saros_hf.errors import MissingFileError, UnreadableFileError, UsageError
 from saros_hf.labels import Task
 from saros_hf.progress import OnProgress
 from saros_hf.volume import Volume
 
+from ..hu_window import refuse_bad_window
 from ..model.input_spec import InputSpec
 from ..model.predict_volume import predict_maps
 from ..model.pretrained import CONFIG, WEIGHTS, model_folder, read_config
@@ -53,7 +54,7 @@ def read_ensemble(names: Sequence[str | Path]) -> Ensemble:
 
     Raises:
         MissingFileError: A folder holds no model.
-        UnreadableFileError: A model cannot be read.
+        UnreadableFileError: A model cannot be read, or has weights of NaN.
         UsageError: The models expect different input.
         HubError: A model cannot be downloaded.
     """
@@ -75,6 +76,7 @@ def read_members(names: Sequence[str | Path]) -> list[SarosSegmenter]:
     segmenters = [SarosSegmenter.from_pretrained(folder) for folder in folders]
     first = segmenters[0].spec
     for folder, segmenter in zip(folders, segmenters, strict=True):
+        refuse_useless(folder, segmenter)
         # Folds differ in spacing.
         spec = replace(
             segmenter.spec,
@@ -86,6 +88,20 @@ def read_members(names: Sequence[str | Path]) -> list[SarosSegmenter]:
             remedy = "Average models that were trained with the same task and options."
             raise UsageError(folder, found, expected, remedy)
     return segmenters
+
+
+def refuse_useless(path: Path, segmenter: SarosSegmenter) -> None:
+    """Raise if a network can predict nothing, which argmax would show as background.
+
+    Raises:
+        UnreadableFileError: A weight is NaN or infinite.
+        UsageError: The HU window is empty.
+    """
+    weights = segmenter.network.state_dict().values()
+    if not all(values.isfinite().all() for values in weights):
+        found, remedy = "weights of NaN or infinity", "Train again, or take an earlier checkpoint."
+        raise UnreadableFileError(path, found, "numbers", remedy)
+    refuse_bad_window(segmenter.window)
 
 
 def _member_folders(name: str | Path) -> list[Path]:

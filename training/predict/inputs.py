@@ -1,7 +1,5 @@
 """CTs to predict, and the paths of their label maps."""
 
-import csv
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +9,10 @@ from saros_hf.cases.files import IMAGE_NAME
 from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.labels import Task
 
+from .list_file import listed
+
 SUFFIX = ".nii.gz"
 _NIFTI = (".nii", ".nii.gz")
-_HEADERS = ("path", "image", "image_file", "image file")
-"""First cells that mark the first line of a .csv file as its header."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,8 @@ def find_inputs(source: Path, out: Path) -> list[PredictionInput]:
     """Return the CTs that ``source`` names, in order.
 
     Args:
-        source: One CT; a folder of cases, of NIfTI files, or of DICOM folders and ZIPs; a .txt
-            file with the path of a CT in each line; or a .csv file with it in the first column.
-            Paths are relative to the list.
+        source: One CT; a folder of cases, of NIfTI files, or of DICOM folders and ZIPs; or a list,
+            see :func:`training.predict.list_file.listed`.
         out: Label map to write if its name ends in .nii.gz; then ``source`` is one CT. Else the
             folder to write to.
 
@@ -84,7 +81,7 @@ def find_inputs(source: Path, out: Path) -> list[PredictionInput]:
 def _images(source: Path, out: Path) -> list[Path]:
     """Return the CTs in a folder or list, none if ``source`` is one CT."""
     if source.suffix.lower() in (".txt", ".csv"):
-        return _listed(source)
+        return listed(source)
     inside = sorted(source.iterdir()) if source.is_dir() else []
     visible = [path for path in inside if not path.name.startswith(".")]
     cases = [path / IMAGE_NAME for path in visible if path.name.startswith("case_")]
@@ -96,24 +93,6 @@ def _images(source: Path, out: Path) -> list[Path]:
         return []
     series = (path for path in visible if path.is_dir() or path.suffix.lower() == ".zip")
     return [path for path in series if path.resolve() != out.resolve()]
-
-
-def _listed(path: Path) -> list[Path]:
-    """Return the CTs in a list; blank lines and lines that start with # are ignored."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UsageError(path, str(error), "a list in UTF-8") from error
-    is_table = path.suffix.lower() == ".csv"
-    if is_table:
-        lines = [row[0] if row else "" for row in csv.reader(lines)]
-    names = [name for line in lines if (name := line.strip()) and not name.startswith("#")]
-    if is_table and names and names[0].lower() in _HEADERS:
-        # A DICOM folder may be called "image": a CT is never left out silently.
-        names = names if (path.parent / names[0]).exists() else names[1:]
-    if not names:
-        raise MissingFileError(path, "no path in it", "the path of a CT in each line")
-    return [Path(os.path.normpath(path.parent / name)) for name in names]
 
 
 def _names(images: Sequence[Path]) -> dict[Path, str]:

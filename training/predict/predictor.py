@@ -1,10 +1,11 @@
 """Prediction of many CTs with Lightning, on any number of devices, resumable after any stop."""
 
 import errno
+import signal
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import torch
 from lightning import LightningModule
@@ -14,35 +15,72 @@ from saros_hf.console import warn
 from saros_hf.ct import read_ct
 from saros_hf.errors import SarosError, UsageError
 from saros_hf.files import remove_leftovers, write_atomically
+from saros_hf.labels import Task
 from saros_hf.progress import OnProgress
 from saros_hf.volume import Volume
 
 from ..model.test_time_averaging import PredictOptions
 from .ensemble import Ensemble
 from .inputs import PredictionInput, beside
-from .write_maps import write_maps, write_pictures
-
-Item: TypeAlias = tuple[PredictionInput, Volume | str]
-"""A CT to predict, with its volume or the error that reading it raised."""
+from .origin import Origin, digest_of_ct, digest_of_model, origin_of
+from .write_maps import refuse_foreign, write_maps, write_pictures
 
 
-class CtDataset(Dataset[Item]):
-    """Reads the CTs to predict, in worker processes if there are any."""
+class Reading(NamedTuple):
+    """A CT as a worker process read it.
 
-    def __init__(self, inputs: Sequence[PredictionInput]) -> None:
+    Attributes:
+        item: The CT and the place of its label map.
+        ct: Its volume, ``None`` if it could not be read or need not be predicted.
+        digest: Digest of its files.
+        failure: Description of the error, empty if there was none.
+    """
+
+    item: PredictionInput
+    ct: Volume | None = None
+    digest: str = ""
+    failure: str = ""
+
+
+class CtDataset(Dataset[Reading]):
+    """Reads the CTs to predict, in worker processes if there are any.
+
+    Args:
+        inputs: All CTs.
+        tasks: Label maps of the networks.
+        model: Digest of networks and options.
+        keep: Leave out CTs whose label maps are there, made by this model of this CT.
+    """
+
+    def __init__(
+        self, inputs: Sequence[PredictionInput], tasks: Sequence[Task], model: str, *, keep: bool
+    ) -> None:
         self.inputs = inputs
+        self.tasks = tasks
+        self.model = model
+        self.keep = keep
 
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def __getitem__(self, index: int) -> Item:
+    def __getitem__(self, index: int) -> Reading:
         item = self.inputs[index]
         try:
-            return item, read_ct(item.source)
+            return self._read(item)
         except Exception as error:  # one odd CT among thousands must not end the run
             if item.alone:
                 raise
-            return item, _describe(item, error)
+            return Reading(item, failure=_describe(item, error))
+
+    def _read(self, item: PredictionInput) -> Reading:
+        paths = item.label_maps(self.tasks).values()
+        if self.keep and all(path.is_file() for path in paths):
+            digest = digest_of_ct(item.source)
+            if all(origin_of(path) == Origin(self.model, digest) for path in paths):
+                return Reading(item)
+        # The volume first: it says what is wrong with the files.
+        ct = read_ct(item.source)
+        return Reading(item, ct, digest_of_ct(item.source))
 
 
 class Predictor(LightningModule):
@@ -55,7 +93,8 @@ class Predictor(LightningModule):
         ensemble: Networks whose probabilities are averaged.
         inputs: All CTs, the same list on every device; each device predicts its part.
         options: Mirror averaging, tiles and clean-up.
-        keep: Keep label maps that exist already.
+        keep: Keep label maps that this model made of these CTs, and replace no others than
+            untouched predictions.
         pictures: Draw a picture beside each label map.
         num_workers: Processes that read the next CTs meanwhile.
         progress: Called with (slices done, slices in all) of each CT.
@@ -63,7 +102,7 @@ class Predictor(LightningModule):
     Attributes:
         written: Files of the CT predicted last.
         predicted: Number of CTs predicted, after the run over all devices.
-        kept: Number of CTs whose label maps existed already.
+        kept: Number of CTs whose label maps existed already, after the run over all devices.
         failed: Number of CTs with an error, after the run over all devices.
     """
 
@@ -90,66 +129,114 @@ class Predictor(LightningModule):
         self.num_workers = num_workers
         self.progress = progress
         self.written: list[Path] = []
+        self._model = ""
+        self._ordered: list[PredictionInput] = []
         self.predicted = self.kept = self.failed = 0
 
     def setup(self, stage: str) -> None:  # noqa: ARG002
-        """Let the first device list the remaining CTs: it must be one list for all devices."""
-        remaining = self._find_remaining() if self.trainer.is_global_zero else []
-        self._remaining = self.trainer.strategy.broadcast(remaining)
-        self.kept = len(self.inputs) - len(self._remaining)
+        """Let the first device order the CTs: it must be one list for all devices."""
+        precision, options = self.trainer.precision, self.options
+        settings = (self.ensemble.spec, options.mirror, options.clean, options.tile, precision)
+        self._model = digest_of_model(self.networks, *settings)
+        ordered: list[PredictionInput] | UsageError = []
+        if self.trainer.is_global_zero:
+            try:
+                ordered = self._in_order()
+            except UsageError as error:
+                ordered = error
+        ordered = self.trainer.strategy.broadcast(ordered)
+        if isinstance(ordered, UsageError):
+            raise ordered
+        self._ordered = ordered
 
-    def predict_dataloader(self) -> DataLoader[Item]:
+    def predict_dataloader(self) -> DataLoader[Reading]:
         """Return this device's part of the CTs."""
-        inputs = self._remaining[self.trainer.global_rank :: self.trainer.world_size]
-        return DataLoader(CtDataset(inputs), batch_size=None, num_workers=self.num_workers)
+        inputs = self._ordered[self.trainer.global_rank :: self.trainer.world_size]
+        return DataLoader(
+            CtDataset(inputs, self.ensemble.spec.tasks, self._model, keep=self.keep),
+            batch_size=None,
+            num_workers=self.num_workers,
+            worker_init_fn=_leave_signals_to_the_main_process,
+        )
 
     def transfer_batch_to_device(self, batch: Any, *_: Any) -> Any:  # noqa: ANN401
         """Leave the CT on the CPU: slices go to the device a few at a time."""
         return batch
 
-    def predict_step(self, batch: Item, batch_idx: int) -> bool:  # noqa: ARG002
+    def on_predict_start(self) -> None:
+        """Let SIGTERM stop the run as Ctrl-C does; Lightning would only take note of it."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def predict_step(self, batch: Reading, batch_idx: int) -> bool:  # noqa: ARG002
         """Predict and write one CT; return whether that succeeded."""
-        item, ct = batch
-        failure = ct if isinstance(ct, str) else self._predict(item, ct)
+        item, ct, digest, failure = batch
+        if ct is not None:
+            failure = self._predict(item, ct, Origin(self._model, digest))
         if failure:
             self.failed += 1
             _report(item, failure)
+            return False
+        if ct is None:
+            self.kept += 1
         else:
             self.predicted += 1
-            beside(item.target, ".error.txt").unlink(missing_ok=True)
-        return not failure
+        beside(item.target, ".error.txt").unlink(missing_ok=True)
+        return True
 
     def teardown(self, stage: str) -> None:  # noqa: ARG002
         """Wait for the other devices and add up the numbers of CTs."""
         strategy = self.trainer.strategy
-        counts = torch.tensor([self.predicted, self.failed], device=strategy.root_device)
-        self.predicted, self.failed = strategy.reduce(counts, reduce_op="sum").tolist()
+        numbers = [self.predicted, self.kept, self.failed]
+        counts = torch.tensor(numbers, device=strategy.root_device)
+        self.predicted, self.kept, self.failed = strategy.reduce(counts, reduce_op="sum").tolist()
 
-    def _find_remaining(self) -> list[PredictionInput]:
+    def _in_order(self) -> list[PredictionInput]:
+        """Return the CTs, those to predict first so that each device gets its share.
+
+        Raises:
+            UsageError: A file is in the place of a label map that no prediction made.
+        """
+        tasks = self.ensemble.spec.tasks
         remaining: list[PredictionInput] = []
-        folders: set[Path] = set()
+        there: list[PredictionInput] = []
+        others = 0
         for item in self.inputs:
-            paths = item.label_maps(self.ensemble.spec.tasks).values()
-            if not (self.keep and all(path.is_file() for path in paths)):
-                remaining.append(item)
-                folders |= {path.parent for path in (item.target, *paths)}
-        for folder in folders:
+            paths = [path for path in item.label_maps(tasks).values() if path.is_file()]
+            models = [refuse_foreign(path).model for path in paths if self.keep]
+            others += any(model != self._model for model in models)
+            (there if models == [self._model] * len(tasks) else remaining).append(item)
+        if others:
+            warn(f"label maps of {others} CT(s) by another model or options are made anew.")
+        places = [path for one in remaining for path in one.label_maps(tasks).values()]
+        for folder in {path.parent for path in (*places, *(one.target for one in remaining))}:
             remove_leftovers(folder)
-        return remaining
+        return remaining + there
 
-    def _predict(self, item: PredictionInput, ct: Volume) -> str:
+    def _predict(self, item: PredictionInput, ct: Volume, origin: Origin) -> str:
         """Write label maps and pictures; return a description of the error, if there was one."""
         try:
             maps = self.ensemble.predict_maps(ct, self.options, progress=self.progress)
             # Label maps come last, so that where they exist their pictures do too.
             pictures = write_pictures(ct, maps, item) if self.pictures else []
-            self.written = write_maps(maps, item) + pictures
+            self.written = write_maps(maps, item, origin=origin, overwrite=not self.keep)
+            self.written += pictures
         except Exception as error:  # see CtDataset
             _refuse_full_disk(item, error)
-            if item.alone:
+            if item.alone or is_dead_worker(error):
                 raise
             return _describe(item, error)
         return ""
+
+
+def is_dead_worker(error: BaseException) -> bool:
+    """Return whether an error says that a reading process died; PyTorch raises it anywhere."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
+
+
+def _leave_signals_to_the_main_process(_: int) -> None:
+    """Ignore Ctrl-C and SIGTERM, which reach all processes: a read cut short is no bad CT."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _report(item: PredictionInput, failure: str) -> None:
@@ -157,7 +244,8 @@ def _report(item: PredictionInput, failure: str) -> None:
     warn(failure.splitlines()[0])
     try:
         with write_atomically(beside(item.target, ".error.txt")) as aside:
-            aside.write_text(f"{item.source}\n{failure}\n", encoding="utf-8")
+            text = f"{item.source}\n{failure}\n"
+            aside.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         _refuse_full_disk(item, error)
         warn(str(error))

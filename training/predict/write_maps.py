@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from saros_hf.cases.files import CaseFiles
+from saros_hf.errors import UsageError
 from saros_hf.files import write_atomically
 from saros_hf.labels import Task
 from saros_hf.nifti import read_image, write_volume
@@ -13,6 +14,7 @@ from saros_hf.volume import Volume
 from ..module import SarosSegmenter
 from ..pictures import axial_planes, middle_coronal, overlay_png
 from .inputs import SUFFIX, PredictionInput, beside
+from .origin import Origin, is_untouched, origin_of
 
 
 def predict_cases(
@@ -33,12 +35,50 @@ def predict_cases(
             progress(done, len(cases))
 
 
-def write_maps(maps: Mapping[Task, Volume], item: PredictionInput) -> list[Path]:
-    """Write each task's label map of a CT and return the paths."""
+def write_maps(
+    maps: Mapping[Task, Volume],
+    item: PredictionInput,
+    *,
+    origin: Origin = Origin(),  # noqa: B008 - frozen
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write each task's label map of a CT and return the paths.
+
+    Args:
+        maps: Label maps by task.
+        item: The CT, with the paths of its label maps.
+        origin: What made them, noted in their headers.
+        overwrite: Replace whatever is there, not only untouched predictions.
+
+    Raises:
+        UsageError: There is another file, or a prediction that was changed since.
+    """
     paths = item.label_maps(tuple(maps))
+    for path in paths.values():
+        if path.is_file() and not overwrite:
+            refuse_foreign(path)
+            if not is_untouched(path):
+                raise _kept(path, "a label map that was changed after its prediction")
     for task, path in paths.items():
-        write_volume(path, maps[task], description=f"{task} predicted by saros-hf")
+        write_volume(path, maps[task], description=f"{task} {origin.note(maps[task])}")
     return list(paths.values())
+
+
+def refuse_foreign(path: Path) -> Origin:
+    """Return what made the label map at a path.
+
+    Raises:
+        UsageError: This package did not.
+    """
+    origin = origin_of(path)
+    if origin is None:
+        raise _kept(path, "a file that no prediction made")
+    return origin
+
+
+def _kept(path: Path, found: str) -> UsageError:
+    remedy = "Give another place for the label maps, or replace what is there: --overwrite."
+    return UsageError(path, found, "a prediction, or nothing", remedy)
 
 
 def write_pictures(ct: Volume, maps: Mapping[Task, Volume], item: PredictionInput) -> list[Path]:

@@ -2,13 +2,14 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from saros_hf.cases.licenses import SOURCE_DOI
+from saros_hf.cases.licenses import SOURCE_DOI, License
 from saros_hf.hub.client import TAG
 from saros_hf.labels import label_names
 
@@ -21,6 +22,9 @@ from ..module import SarosSegmenter
 
 Freedom: TypeAlias = Literal["free", "non-commercial", "controlled", "unknown"]
 """Use of the weights that the licences of the training CTs permit."""
+
+_KNOWN = {*get_args(License)} - {"unknown"}
+_SYNTAX = re.compile(r"[|`<>]|\](?=[(\[])|&(?=[#\w]+;)")
 
 _AVERAGES: Mapping[tuple[MetricName, ScoreProtocol], str] = {
     ("dice", "annotated"): "Dice",
@@ -37,7 +41,7 @@ def freedom(networks: Sequence[SarosSegmenter]) -> Freedom:
     licenses = {name for record in _records(networks) for name in record.licenses}
     if "NIH controlled access" in licenses:
         return "controlled"
-    if "unknown" in licenses:
+    if not licenses or licenses - _KNOWN:
         return "unknown"
     return "non-commercial" if "CC BY-NC 3.0" in licenses else "free"
 
@@ -57,12 +61,19 @@ def model_card(
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,
+        finalize=_plain,
         undefined=StrictUndefined,
     )
     values = _template_values(networks, evaluations) | {"repo": repo_id}
     text = environment.get_template("model_card.md").render(values)
     metadata = _metadata(networks, evaluations, repo_id)
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}")
+
+
+def _plain(value: object) -> str:
+    """Return a value as one line without Markdown and HTML: it may be a stranger's."""
+    text = re.sub(r"\s+", " ", str(value))
+    return _SYNTAX.sub(lambda found: f"&#{ord(found[0])};", text)
 
 
 def _records(networks: Sequence[SarosSegmenter]) -> list[TrainingRecord]:

@@ -16,7 +16,7 @@ from ..evaluate.example_case import PICTURE
 from ..evaluate.result_folder import EvaluationResult
 from ..model.pretrained import CONFIG, WEIGHTS, read_config
 from ..module import SarosSegmenter
-from ..predict.ensemble import read_members
+from ..predict.ensemble import read_members, refuse_useless
 from .model_card import freedom, model_card
 
 _OURS = re.compile(
@@ -41,6 +41,7 @@ def read_networks(
     """
     if source.suffix == ".ckpt":
         networks = [_from_checkpoint(source)]
+        refuse_useless(source, networks[0])
     elif (source / "model" / CONFIG).is_file():
         networks = read_members([source / "model"])
     else:
