@@ -57,13 +57,15 @@ def predict_maps(
     """
     ras = image.to_ras()
     labels = {task: np.zeros(ras.shape, np.uint8) for task in spec.tasks}
-    device = next(networks[0].parameters()).device
+    like = next(networks[0].parameters())  # float32, unless trained in another precision
     chosen = np.arange(ras.shape[2]) if slices is None else np.asarray(slices)
     for first in range(0, len(chosen), options.batch_size):
         batch = chosen[first : first + options.batch_size]
-        images, position = _images(ras, batch, spec).to(device), _position(batch, ras).to(device)
+        images = _images(ras, batch, spec).to(like.device)
+        position = _position(batch, ras).to(like.device)
         with torch.inference_mode():
-            scores = slice_scores(networks, _resized(images, ras, spec), position, spec, options)
+            resized = _resized(images, ras, spec).to(like.dtype)
+            scores = slice_scores(networks, resized, position, spec, options)
             if scores.shape[-2:] != images.shape[-2:]:
                 scores = functional.interpolate(scores, images.shape[-2:], mode="bilinear")
         if scores.isnan().any():  # argmax would call it background

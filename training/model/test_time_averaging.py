@@ -104,7 +104,6 @@ def _add_probabilities(total: Tensor | None, scores: Tensor, spec: InputSpec) ->
 
 
 def _forward(network: nn.Module, spec: InputSpec, images: Tensor, position: Tensor) -> Tensor:
-    images = images.to(next(network.parameters()).dtype)
     return padded_forward(network, images, position if spec.position else None)
 
 
@@ -120,7 +119,7 @@ def _mirrored(forward: Forward, spec: InputSpec, images: Tensor, position: Tenso
 
 def _tiled(forward: Forward, options: PredictOptions, images: Tensor, position: Tensor) -> Tensor:
     """Return scores of slices that are too large for one pass, from overlapping tiles."""
-    stack = images.movedim(0, -1).cpu()  # slices are TorchIO's third axis
+    stack = images.movedim(0, -1).float().cpu()  # slices are TorchIO's third axis
     subject = tio.Subject(image=tio.ScalarImage(tensor=stack))
     i, j = (min(options.tile, length) for length in images.shape[-2:])
     # TorchIO requires even overlaps.
@@ -128,7 +127,7 @@ def _tiled(forward: Forward, options: PredictOptions, images: Tensor, position: 
     aggregator = tio.GridAggregator(sampler, overlap_mode="hann")
     for batch in tio.SubjectsLoader(cast("Dataset[Any]", sampler), batch_size=options.batch_size):
         location = batch[tio.LOCATION]
-        tiles = batch["image"][tio.DATA][..., 0].to(images.device)
+        tiles = batch["image"][tio.DATA][..., 0].to(images)
         scores = forward(tiles, position[location[:, 2].to(position.device)])
         aggregator.add_batch(scores.float().cpu()[..., None], location)
     return aggregator.get_output_tensor().movedim(-1, 0).to(images.device)
