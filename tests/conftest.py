@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="saros-tests-")
 
 import pytest
+
+# A shell lets jobs in its background ignore Ctrl-C; the programs that tests interrupt must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest.register_assert_rewrite("helpers.archive_world", "helpers.archives", "helpers.hub_client")
 
