@@ -31,8 +31,12 @@ def show(table: "Table") -> None:
     console = Console(markup=False, emoji=False)
     if not console.is_terminal:
         console = Console(markup=False, emoji=False, width=400)
-    cells = (Segment(printable(text), style) for text, style, _ in console.render(table))
-    console.print(Segments(cells))
+    console.print(
+        Segments(
+            Segment(text if text == "\n" else printable(text), style)
+            for text, style, _ in console.render(table)
+        )
+    )
 
 
 def warn(line: str) -> None:
