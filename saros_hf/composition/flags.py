@@ -52,8 +52,9 @@ def _of_the_view(counts: SliceCounts, volumes: Sequence[VolumeRow]) -> Iterator[
         yield Flag(
             "field-of-view",
             "warning",
-            f"the body reaches the edge of the field of view in {_ranges(counts.measured[truncated])}"
-            f" (up to {counts.truncated.max():.0%} of its contour): {_listed(cut)} are too small",
+            f"the body reaches the edge of the field of view in {_ranges(counts, truncated)}"
+            f" (up to {counts.truncated.max():.0%} of its contour), so that values are too small: "
+            f"{_listed(cut)}",
         )
 
 
@@ -94,7 +95,7 @@ def _of_the_arms(counts: SliceCounts, *, parts: bool) -> Iterator[Flag]:
     voxels = counts.voxels.sum(axis=1)
     beside = voxels[:, _ARMS].any(axis=1) & voxels[:, BodyPart.TORSO].astype(bool)
     if beside.any():
-        text = f"arms beside the torso in {_ranges(counts.measured[beside])}: use torso"
+        text = f"arms beside the torso in {_ranges(counts, beside)}: use torso"
         yield Flag("arms", "note", text)
 
 
@@ -102,7 +103,7 @@ def _of_the_levels(levels: Sequence[LevelRow]) -> Iterator[Flag]:
     for row in levels:
         if row.extent != "whole":
             continue
-        where = f"{row.level} {row.way}"
+        where = row.level if row.way == "slice" else f"{row.level}, {row.way.replace('_', ' ')}"
         if row.incomplete:
             yield Flag("level", "warning", f"{where} is cut by the {row.incomplete}")
         if row.note:
@@ -110,11 +111,12 @@ def _of_the_levels(levels: Sequence[LevelRow]) -> Iterator[Flag]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(name.replace("_", " ") for name in names) or "nothing"
+    return ", ".join(name.replace("_", " ") for name in names) or "no tissue"
 
 
-def _ranges(slices: NDArray[np.intp]) -> str:
-    """Return slices as ranges, ``slices 3-9, 12``."""
-    runs = np.split(slices, np.flatnonzero(np.diff(slices) > 1) + 1)
+def _ranges(counts: SliceCounts, chosen: NDArray[np.bool_]) -> str:
+    """Return runs of measured slices, ``slices 3-9, 12``."""
+    rows = np.flatnonzero(chosen)
+    runs = np.split(counts.measured[rows], np.flatnonzero(np.diff(rows) > 1) + 1)
     texts = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
-    return ("slices " if len(slices) > 1 else "slice ") + ", ".join(texts)
+    return ("slices " if len(rows) > 1 else "slice ") + ", ".join(texts)

@@ -39,7 +39,8 @@ class SliceCounts:
         histogram: Voxels (C, P, HU), each slice counted as often as the gap it stands for.
         truncated: Share (n,) of the body's contour at the edge of the field of view.
         at_scan_edge: Whether (C, P) occur in the first or last measured slice.
-        at_field_edge: Whether (C, P) occur on the contour at the edge of a truncated slice.
+        at_field_edge: Whether the region of (C, P) is on the contour at the edge of a truncated
+            slice.
         tissue_map: Labels of the tissues, see :func:`~.compartments.tissue_map`.
     """
 
@@ -167,9 +168,15 @@ class _Tally:
             histogram=self.histogram.reshape(*shape, -1),
             truncated=self.truncated,
             at_scan_edge=voxels[0].astype(bool) | voxels[-1].astype(bool),
-            at_field_edge=self.at_field_edge.reshape(shape),
+            at_field_edge=_whole_regions(self.at_field_edge.reshape(shape)),
             tissue_map=tissue_map,
         )
+
+
+def _whole_regions(found: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return for each compartment whether any compartment of its region was found."""
+    regions = np.array([one.region for one in COMPARTMENTS])
+    return np.stack([found[regions == region].any(axis=0) for region in regions])
 
 
 def _planes(volume: Volume) -> NDArray[Any]:
