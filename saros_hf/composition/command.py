@@ -39,7 +39,7 @@ def add_composition(commands: Subparsers) -> None:
     add("--level", metavar="L", nargs="+", default=[], help=what)
     what = "decide on tissues by the 3x3 median of each slice"
     add("--median-filter", action="store_true", help=what)
-    add("--jobs", type=int, metavar="N", help="cases at once (default: processors)")
+    add("--jobs", type=int, metavar="N", help="CTs at once (default: processors)")
     composition.set_defaults(run=run_composition)
 
 
@@ -47,20 +47,15 @@ def run_composition(options: argparse.Namespace) -> int:
     """Measure the CTs that the options name; return the exit code."""
     from ..progress import progress_bar
     from .run import run
-    from .sources import find_inputs, read_heights
+    from .sources import Given, find_inputs, read_heights
 
     heights: Mapping[str, float] | float | None = None
     if options.height_cm is not None:
-        given = Path(options.height_cm)
-        is_table = given.suffix.lower() == ".csv"
-        heights = read_heights(given) if is_table else _height(options.height_cm)
-    inputs = find_inputs(
-        options.source,
-        regions=options.regions,
-        parts=options.parts,
-        vertebrae=options.vertebrae,
-        heights_cm=heights,
-    )
+        table = Path(options.height_cm)
+        is_table = table.suffix.lower() == ".csv"
+        heights = read_heights(table) if is_table else _height(options.height_cm)
+    given = Given(options.regions, options.parts, options.vertebrae, heights)
+    inputs = find_inputs(options.source, options.out, given)
     with progress_bar("cases") as progress:
         summary = run(
             inputs, options.out, measure_options(options), jobs=options.jobs, progress=progress

@@ -6,6 +6,7 @@ import platform
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +18,7 @@ from ..cases.pairing import shared_affine
 from ..console import warn
 from ..ct import read_ct_with_tags
 from ..dicom import ACQUISITION_TAGS
-from ..errors import MissingFileError, SarosError
+from ..errors import MissingFileError, SarosError, UsageError
 from ..files import remove_leftovers, write_atomically
 from ..nifti import read_labels, write_volume
 from ..progress import OnProgress, usable_processors
@@ -86,8 +87,13 @@ def run(
 
     A case whose files and options are those of its record is kept. A failed case has a record that
     says why, is reported on the screen, and is tried again by the next run.
+
+    Raises:
+        UsageError: ``jobs`` is less than 1, or the system killed a process.
     """
     started = perf_counter()
+    if jobs is not None and jobs < 1:
+        raise UsageError("--jobs", str(jobs), "at least 1")
     out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(out)
     todo = [one for one in inputs if not _is_measured(one, out, options)]
@@ -132,6 +138,10 @@ def _measure_all(
         try:
             for done in as_completed(running):
                 yield done.result()
+        except BrokenProcessPool as error:
+            found, expected = "a process that was killed", f"memory for {processes} CTs at once"
+            remedy = "Start the same command again with fewer --jobs: it goes on."
+            raise UsageError("--jobs", found, expected, remedy) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -15,7 +15,7 @@ from ..nifti import read_labels
 from ..volume import Volume
 from .levels import VERTEBRAE
 
-__all__ = ["CaseInput", "find_inputs", "read_heights", "read_vertebrae"]
+__all__ = ["CaseInput", "Given", "find_cts", "find_inputs", "read_heights", "read_vertebrae"]
 
 _NIFTI = (".nii.gz", ".nii")
 _HEADERS = ("path", "image", "ct", "case")
@@ -48,23 +48,24 @@ class CaseInput:
         return tuple(path for path in paths if path is not None)
 
 
-def find_cts(source: Path) -> dict[str, Path]:
+def find_cts(source: Path, out: Path) -> dict[str, Path]:
     """Return the CTs that ``source`` names, by a unique name for each.
 
     Args:
         source: One CT; a folder of cases as in SAROS, of NIfTI files, or of DICOM folders and ZIPs;
             or a list, a .txt or .csv file with a path in each line or in the first column.
+        out: Folder of the results, which is no CT even inside ``source``.
 
     Raises:
         MissingFileError: ``source`` does not exist or names no CT.
-        UsageError: Two CTs have one name.
+        UsageError: Two CTs have one name, or the list is not UTF-8.
     """
     if not source.exists():
         raise MissingFileError(source, "no such file or folder", "a CT, or a folder or list of CTs")
     if source.suffix.lower() in (".txt", ".csv"):
         cts = _listed(source)
     else:
-        cts = _in_folder(source) if source.is_dir() else [source]
+        cts = _in_folder(source, out) if source.is_dir() else [source]
     names = _names(cts)
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
@@ -73,47 +74,90 @@ def find_cts(source: Path) -> dict[str, Path]:
     return dict(zip(names, cts, strict=True))
 
 
-def find_inputs(
-    source: Path,
-    *,
-    regions: Path | None = None,
-    parts: Path | None = None,
-    vertebrae: Path | None = None,
-    heights_cm: Mapping[str, float] | float | None = None,
-) -> list[CaseInput]:
-    """Return the CTs that ``source`` names, with the label maps of each.
+@dataclass(frozen=True)
+class Given:
+    """What the user gives besides the CTs.
 
     Label maps are a file for one CT, and a folder with ``NAME.nii.gz`` or
     ``NAME/body-regions.nii.gz`` for many; by default those beside the CT.
+    """
+
+    regions: Path | None = None
+    parts: Path | None = None
+    vertebrae: Path | None = None
+    heights_cm: Mapping[str, float] | float | None = None
+
+
+def find_inputs(source: Path, out: Path, given: Given) -> list[CaseInput]:
+    """Return the CTs that ``source`` names, with the label maps of each.
 
     Raises:
-        MissingFileError: ``source`` does not exist or names no CT.
+        MissingFileError: ``source`` or what is given does not exist, or there is no CT.
         UsageError: Many CTs but one label map, or two CTs of one name.
     """
-    cts = find_cts(source)
-    for given in (regions, parts, vertebrae):
-        if given is not None and given.is_file() and len(cts) > 1:
+    cts = find_cts(source, out)
+    for path in (given.regions, given.parts, given.vertebrae):
+        if path is None:
+            continue
+        if not path.exists():
+            expected = "a label map, or a folder of label maps"
+            raise MissingFileError(path, "no such file or folder", expected)
+        if path.is_file() and len(cts) > 1:
             expected = "a folder with a label map for each, NAME.nii.gz"
-            raise UsageError(given, f"one file for {len(cts)} CTs", expected)
-    heights = heights_cm if isinstance(heights_cm, Mapping) else dict.fromkeys(cts, heights_cm)
-    inputs = []
-    for name, ct in cts.items():
-        found = _label_map(regions, ct, name, TASKS[0])
-        usual = ct.parent / f"{TASKS[0]}.nii.gz" if regions is None else regions / f"{name}.nii.gz"
-        # A folder with both label maps, as a network for both tasks writes it.
-        inputs.append(
-            CaseInput(
-                name=name,
-                ct=ct,
-                regions=found or usual,
-                parts=_label_map(parts or regions, ct, name, TASKS[1], exact=parts is None),
-                vertebrae=None
-                if vertebrae is None
-                else _label_map(vertebrae, ct, name, "vertebrae"),
-                height_cm=heights.get(name),
-            )
+            raise UsageError(path, f"one file for {len(cts)} CTs", expected)
+    heights = given.heights_cm
+    by_name = heights if isinstance(heights, Mapping) else dict.fromkeys(cts, heights)
+    return [
+        CaseInput(
+            name=name,
+            ct=ct,
+            regions=_label_map(
+                given.regions or ct.parent, TASKS[0], name, beside=not given.regions
+            ),
+            parts=_parts(given, ct, name),
+            vertebrae=_vertebrae(given.vertebrae, name, alone=len(cts) == 1),
+            height_cm=by_name.get(name),
         )
-    return inputs
+        for name, ct in cts.items()
+    ]
+
+
+def _label_map(given: Path, kind: str, name: str, *, beside: bool = False) -> Path:
+    """Return the label map of a CT, the usual path if there is none.
+
+    Args:
+        given: File, or folder with the label maps of many CTs or, if ``beside``, of this one.
+        kind: Name of the label map in a folder with several for a CT.
+        name: Name of the CT.
+        beside: Whether the folder is that of the CT.
+    """
+    if given.is_file():
+        return given
+    if beside:
+        return given / f"{kind}.nii.gz"
+    places = [given / name / f"{kind}.nii.gz", given / f"{name}.nii"]
+    return next((place for place in places if place.is_file()), given / f"{name}.nii.gz")
+
+
+def _parts(given: Given, ct: Path, name: str) -> Path | None:
+    """Return the label map of the body parts; without one of its own, that beside the regions."""
+    if given.parts is not None:
+        return _label_map(given.parts, TASKS[1], name)
+    folder = ct.parent if given.regions is None else given.regions / name
+    beside = folder / f"{TASKS[1]}.nii.gz"
+    return beside if beside.is_file() else None
+
+
+def _vertebrae(given: Path | None, name: str, *, alone: bool) -> Path | None:
+    """Return the label map of the vertebrae, or the folder with a file for each."""
+    if given is None:
+        return None
+    if alone and given.is_dir() and any(given.glob("vertebrae_*.nii.gz")):
+        return given
+    folder = given / name
+    if folder.is_dir() and any(folder.glob("vertebrae_*.nii.gz")):
+        return folder
+    return _label_map(given, "vertebrae", name)
 
 
 def read_heights(path: Path) -> dict[str, float]:
@@ -122,9 +166,9 @@ def read_heights(path: Path) -> dict[str, float]:
     Raises:
         UsageError: A column is missing, or a height is no number.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
     try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
         return {row["case"]: float(row["height_cm"]) for row in rows if row["height_cm"].strip()}
     except (KeyError, ValueError, AttributeError, TypeError) as error:
         found = f"{type(error).__name__}: {error}"
@@ -167,8 +211,11 @@ def _merged(folder: Path) -> Volume:
 
 
 def _listed(path: Path) -> list[Path]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = [row[0].strip() for row in csv.reader(file) if row]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [row[0].strip() for row in csv.reader(file) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(path, str(error), "a list in UTF-8") from error
     names = [line for line in lines if line and not line.startswith("#")]
     if names and names[0].lower() in _HEADERS:
         names = names[1:]
@@ -177,8 +224,9 @@ def _listed(path: Path) -> list[Path]:
     return [path.parent / Path(name).expanduser() for name in names]
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    visible = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+def _in_folder(folder: Path, out: Path) -> list[Path]:
+    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    visible = [path for path in inside if path.resolve() != out.resolve()]
     if cases := [path / IMAGE_NAME for path in visible if (path / IMAGE_NAME).is_file()]:
         return cases
     if nifti := [path for path in visible if path.name.endswith(_NIFTI)]:
@@ -204,28 +252,3 @@ def _name(ct: Path) -> str:
     name = ct.resolve().name
     ending = next((one for one in (*_NIFTI, ".zip") if name.lower().endswith(one)), "")
     return name.removesuffix(ending) if ending else name
-
-
-def _label_map(
-    given: Path | None, ct: Path, name: str, kind: str, *, exact: bool = False
-) -> Path | None:
-    """Return the label map of a CT, ``None`` if there is none.
-
-    Args:
-        given: File or folder named by the user; the folder of the CT if ``None``.
-        ct: The CT.
-        name: Its name.
-        kind: Name of the label map in a folder with several.
-        exact: Take only files of that name.
-    """
-    if given is None:
-        beside = ct.parent / f"{kind}.nii.gz"
-        return beside if beside.is_file() else None
-    if given.is_file():
-        return None if exact else given
-    places = [given / name / f"{kind}.nii.gz"]
-    if not exact:
-        places += [given / f"{name}.nii.gz", given / f"{name}.nii"]
-        if kind == "vertebrae":
-            places += [given / name, given]
-    return next((place for place in places if place.exists()), None)

@@ -13,6 +13,7 @@ from helpers.dicom_files import write_series, zipped
 
 from saros_hf.composition import measure
 from saros_hf.composition.levels import VERTEBRAE
+from saros_hf.composition.sources import find_cts
 from saros_hf.composition.tables import TABLES
 from saros_hf.ct import read_ct
 from saros_hf.nifti import read_labels, write_volume
@@ -24,7 +25,7 @@ BODY = cylinder(size=61, slices=6, affine=np.diag([-3.0, -3.0, 4.0, 1.0]))
 
 def saros(*arguments: str | Path) -> int:
     try:
-        main(["composition", *map(str, arguments), "--jobs", "1"])
+        main(["composition", "--jobs", "1", *map(str, arguments)])
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0
@@ -179,6 +180,25 @@ def test_list_with_folders_of_label_maps_and_heights(tmp_path: Path) -> None:
     assert ratio == pytest.approx((180 / 160) ** 2, abs=1e-3)
 
 
+def test_results_inside_the_folder_of_studies_are_no_study(tmp_path: Path) -> None:
+    studies = tmp_path / "studies"
+    for name in ("anna", "bert"):
+        write_series(studies / name, np.ascontiguousarray(BODY.ct.array.T), 4.0)
+    found = find_cts(studies, studies / "results")
+    (studies / "results").mkdir()
+    assert find_cts(studies, studies / "results") == found
+    assert list(found) == ["anna", "bert"]
+    assert list(find_cts(studies / "anna", tmp_path)) == ["anna"]  # plain files are one series
+
+
+def test_list_that_is_not_utf_8_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list.txt").write_bytes(b"m\xfcller.nii.gz\n")
+    assert saros(tmp_path / "list.txt", "--out", tmp_path / "out") == 1
+    assert "expected a list in UTF-8" in capsys.readouterr().err
+
+
 def test_vertebrae_with_other_numbers(folder: Path, tmp_path: Path) -> None:
     mask = np.zeros(BODY.ct.shape, np.uint8)
     mask[30, 30, 1:4] = 22
@@ -199,6 +219,9 @@ def test_vertebrae_with_other_numbers(folder: Path, tmp_path: Path) -> None:
         (["--vertebra-labels", "X3=1"], "--vertebra-labels: found 'X3=1'"),
         (["--regions", "{file}"], "found one file for 2 CTs"),
         (["--level", "L3"], "level L3: found no vertebra mask"),
+        (["--parts", "nowhere"], "nowhere: found no such file or folder, expected a label map"),
+        (["--vertebrae", "{folder}"], "case_000.nii.gz: found no such file"),
+        (["--jobs", "0"], "--jobs: found 0, expected at least 1"),
     ],
 )
 def test_bad_option_is_one_line(
@@ -209,7 +232,7 @@ def test_bad_option_is_one_line(
     message: str,
 ) -> None:
     file = folder / "case_000" / "body-regions.nii.gz"
-    texts = [text.format(file=file) for text in arguments]
+    texts = [text.format(file=file, folder=folder) for text in arguments]
     assert saros(folder, "--out", tmp_path / "out", *texts) == 1
     error = capsys.readouterr().err
     assert message in error

@@ -91,7 +91,7 @@ def _predict_and_measure(
     from ..predict.predictor import Predictor
 
     labels = options.out / LABELS_FOLDER
-    cts = find_cts(options.source)
+    cts = find_cts(options.source, options.out)
     inputs = [PredictionInput(ct, labels / f"{name}.nii.gz") for name, ct in cts.items()]
     with TemporaryDirectory(prefix="saros-") as folder:
         predictor = Predictor(ensemble, inputs, passes, pictures=False)
