@@ -5,9 +5,9 @@
 """
 
 import argparse
-import resource
 import statistics
 import time
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,9 +50,8 @@ def speed(repeats: int) -> None:
     ct, regions, parts = (
         repeated(one) for one in (scan.image, scan.dense_body_regions, scan.dense_body_parts)
     )
-    before = peak_mib()
     ours = [seconds(lambda: measure(ct, regions, parts=parts)) for _ in range(repeats)]
-    added = peak_mib() - before
+    added = added_mib(lambda: measure(ct, regions, parts=parts))
     loop = [seconds(lambda: plain_loop(ct, regions, parts)) for _ in range(min(repeats, 2))]
     share = np.count_nonzero(regions.array) / regions.array.size
     print(f"{ct.shape}, {share:.0%} of it body; processor seconds on one core, median (range)")
@@ -75,9 +74,13 @@ def seconds(function: Any) -> float:
     return time.process_time() - started
 
 
-def peak_mib() -> float:
-    """Return the largest memory that the process had so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def added_mib(function: Any) -> float:
+    """Return the largest memory that a call allocates."""
+    tracemalloc.start()
+    function()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 2**20
 
 
 def plain_loop(ct: Volume, regions: Volume, parts: Volume) -> list[NDArray[Any]]:

@@ -39,6 +39,8 @@ def add_composition(commands: Subparsers) -> None:
     add("--level", metavar="L", nargs="+", default=[], help=what)
     what = "decide on tissues by the 3x3 median of each slice"
     add("--median-filter", action="store_true", help=what)
+    what = "also write DICOM SEG and SR into the CT's study; needs highdicom"
+    add("--dicom", action="store_true", help=what)
     add("--jobs", type=int, metavar="N", help="CTs at once (default: processors)")
     composition.set_defaults(run=run_composition)
 
@@ -56,6 +58,10 @@ def run_composition(options: argparse.Namespace) -> int:
         heights = read_heights(table) if is_table else _height(options.height_cm)
     given = Given(options.regions, options.parts, options.vertebrae, heights)
     inputs = find_inputs(options.source, options.out, given)
+    if options.dicom:
+        from .dicom_files import refuse_dicom_output
+
+        refuse_dicom_output(inputs)
     with progress_bar("cases") as progress:
         summary = run(
             inputs, options.out, measure_options(options), jobs=options.jobs, progress=progress
@@ -74,6 +80,7 @@ def measure_options(options: argparse.Namespace) -> "MeasureOptions":
     result = MeasureOptions(
         levels=tuple(options.level),
         median_filter=options.median_filter,
+        dicom=options.dicom,
         model=getattr(options, "digests", {}),
     )
     labels = dict(_vertebra_label(text) for text in options.vertebra_labels)

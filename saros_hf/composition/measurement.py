@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..volume import Volume
 from .field_of_view import TRUNCATED_SHARE
 from .flags import find_flags
-from .inputs import checked_input, refuse_other_task
+from .inputs import checked_input, refuse_counts
 from .levels import Level, find_levels, slice_heights_mm
 from .result import (
     EXTENTS,
@@ -67,8 +67,10 @@ def measure(
     """
     given = checked_input(ct, regions, parts=parts, vertebrae=vertebrae, height_cm=height_cm)
     found = find_levels(levels, ct, given.vertebrae)
-    counts = count_slices(ct, given.regions, given.parts, median_filter=median_filter)
-    refuse_other_task(counts)
+    counts = count_slices(
+        ct, given.regions, given.parts, measured=given.measured, median_filter=median_filter
+    )
+    refuse_counts(counts)
     extents = tuple(EXTENTS) if given.parts else ("whole",)
     structures = Structures(counts, ct.affine, extents)
     volumes = structures.volume_rows()

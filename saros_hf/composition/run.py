@@ -24,6 +24,7 @@ from ..nifti import read_labels, write_volume
 from ..progress import OnProgress, usable_processors
 from ..volume import Volume
 from .cohort_report import SHOWN, write_cohort_report
+from .dicom_files import source_slices, write_dicom
 from .levels import VERTEBRAE
 from .measurement import measure
 from .report import write_case_report
@@ -49,12 +50,14 @@ class MeasureOptions:
         levels: Further levels, see :func:`~.measurement.measure`.
         median_filter: Decide on tissues by the in-plane 3x3 median.
         vertebra_labels: Labels in the label maps of the vertebrae.
+        dicom: Write DICOM SEG and SR too.
         model: SHA-256 of each network that predicted the label maps; empty for given ones.
     """
 
     levels: tuple[str, ...] = ()
     median_filter: bool = False
     vertebra_labels: Mapping[str, int] = field(default_factory=lambda: dict(VERTEBRAE))
+    dicom: bool = False
     model: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -158,6 +161,8 @@ def _measure_case(one: CaseInput, out: Path, options: MeasureOptions) -> dict[st
         folder = out / one.name
         write_volume(folder / TISSUES_NAME, composition.tissue_map, description="tissues")
         facts = {**tags, **_versions(), **options.model}
+        if options.dicom:
+            write_dicom(folder, source_slices(one.ct), composition)
         write_case_report(folder / REPORT_NAME, one.name, ct, composition, facts)
     except Exception as error:  # noqa: BLE001 - one odd case must not end the run
         head |= {"status": "failed", "reason": _describe(error)}

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..labels import IGNORE_INDEX, BodyPart
-from ..volume import Volume, annotated_slices
+from ..volume import Volume
 from .cavalieri import gaps
 from .compartments import COMPARTMENTS, MAP_LABELS, Lookup, smoothed
 from .field_of_view import TRUNCATED_SHARE, contour, field_edge
@@ -58,7 +58,12 @@ class SliceCounts:
 
 
 def count_slices(
-    ct: Volume, regions: Volume, parts: Volume | None = None, *, median_filter: bool = False
+    ct: Volume,
+    regions: Volume,
+    parts: Volume | None,
+    *,
+    measured: NDArray[np.intp],
+    median_filter: bool,
 ) -> SliceCounts:
     """Count the voxels of every compartment and body part in every annotated slice.
 
@@ -66,11 +71,9 @@ def count_slices(
         ct: CT in HU.
         regions: Body regions, uint8, on the grid of ``ct``.
         parts: Body parts, uint8, on the grid of ``ct``.
+        measured: Indices of the slices that are annotated in both.
         median_filter: Decide on tissues by the in-plane 3x3 median; HU are those of ``ct``.
     """
-    measured = annotated_slices(regions.array)
-    if parts is not None:
-        measured = np.intersect1d(measured, annotated_slices(parts.array))
     hu, labels = _planes(ct), _planes(regions)
     part_labels = None if parts is None else _planes(parts)
     sample = np.linspace(0, len(hu) - 1, min(_LOOKED_AT, len(hu))).astype(int)
