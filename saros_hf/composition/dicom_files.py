@@ -11,7 +11,7 @@ import numpy as np
 from ..archive.local_files import open_source
 from ..dicom import find_series
 from ..dicom.series import ordered
-from ..errors import UsageError
+from ..errors import DicomError, UsageError
 from ..files import write_atomically
 from ..labels import IGNORE_INDEX
 from .result import Composition
@@ -28,6 +28,17 @@ __all__ = ["refuse_dicom_output", "source_slices", "write_dicom"]
 SEG_NAME = "tissues.dcm"
 SR_NAME = "measurements.dcm"
 
+_MAY_BE_EMPTY = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
 _TISSUE = ("85756007", "SCT", "Tissue")
 _ADIPOSE = ("55603005", "SCT", "Adipose tissue")
 _CODES = {
@@ -67,10 +78,38 @@ def source_slices(ct: Path) -> list["Dataset"]:
         (series,) = find_series(files.paths).series
         slices = ordered(series).slices
         headers: list[Dataset] = [dcmread(one.path, stop_before_pixels=True) for one in slices]
-    for header in headers:
-        if not header.get("SliceThickness"):  # highdicom asks for it
-            header.SliceThickness = series.spacing_mm[2]
+    _complete(headers, slice_mm=series.spacing_mm[2])
     return headers
+
+
+def _complete(headers: Sequence["Dataset"], *, slice_mm: float) -> None:
+    """Fill in what an anonymiser has removed and highdicom asks for.
+
+    Raises:
+        DicomError: A slice has no UIDs to refer to.
+    """
+    from pydicom.uid import CTImageStorage, generate_uid
+
+    filled = {
+        "SOPClassUID": CTImageStorage,
+        "SliceThickness": slice_mm,
+        "FrameOfReferenceUID": generate_uid(),
+    }
+    for header in headers:
+        for keyword, value in filled.items():
+            if not header.get(keyword):
+                setattr(header, keyword, value)
+        for keyword in _MAY_BE_EMPTY:
+            if keyword not in header:
+                setattr(header, keyword, None)
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            if not header.get(keyword):
+                raise DicomError(
+                    str(header.filename),
+                    f"no {keyword}",
+                    "one, to which SEG and SR refer",
+                    "Leave out --dicom, or export the series with its UIDs.",
+                )
 
 
 def write_dicom(folder: Path, sources: Sequence["Dataset"], composition: Composition) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.bodies import random_body
 from helpers.dicom_files import write_slice
+from pydicom import dcmread
 
 from saros_hf.composition import Composition, measure
 from saros_hf.ct import read_ct
@@ -120,6 +121,18 @@ def test_sr_holds_the_volumes_and_the_areas(tmp_path: Path) -> None:
     }
     (row,) = (one for one in found.levels if one.way == "slice")
     assert areas["muscle at slice 2, slice, whole"] == pytest.approx(row.tissues["muscle"].area_cm2)
+
+
+def test_series_without_what_an_anonymiser_removes(tmp_path: Path) -> None:
+    found = measured_series(tmp_path / "ct", *SERIES["supine"])
+    for path in (tmp_path / "ct").iterdir():
+        slice_ = dcmread(path)
+        slice_.SOPClassUID = ""
+        for keyword in ("PatientName", "StudyID", "FrameOfReferenceUID"):
+            delattr(slice_, keyword)
+        slice_.save_as(path)
+    write_dicom(tmp_path, source_slices(tmp_path / "ct"), found)
+    assert hd.seg.segread(tmp_path / SEG_NAME).number_of_segments == 7
 
 
 def test_command_writes_both_files_and_refuses_nifti(
