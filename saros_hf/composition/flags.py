@@ -65,7 +65,9 @@ def _of_the_annotation(counts: SliceCounts) -> Iterator[Flag]:
     text = f"{measured} of {count} slices are annotated: volumes are estimates with an error"
     yield Flag("sparse", "note", text)
     if measured < _FEW_SLICES:
-        text = f"{measured} annotated slices are few for a volume; {_FEW_SLICES} give 5 %"
+        text = (
+            f"{measured} annotated slices, fewer than {_FEW_SLICES}: volumes may be off by over 5 %"
+        )
         yield Flag("few-slices", "warning", text)
 
 
