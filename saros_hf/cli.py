@@ -2,6 +2,7 @@
 
 from .acquire.command import add_convert, add_download
 from .check.command import add_verify
+from .composition.command import add_composition
 from .console import Subparsers
 from .phantom.command import add_phantom
 from .publish.command import add_publish_dataset
@@ -13,4 +14,5 @@ def add_commands(commands: Subparsers) -> None:
     add_download(commands)
     add_convert(commands)
     add_verify(commands)
+    add_composition(commands)
     add_publish_dataset(commands)

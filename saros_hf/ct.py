@@ -1,5 +1,6 @@
 """Read a CT on its original grid from NIfTI, or from a folder or .zip with one DICOM series."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from .archive.local_files import LocalFiles, open_source
@@ -8,7 +9,7 @@ from .errors import DicomError, MissingFileError, UsageError
 from .nifti import read_image
 from .volume import Volume
 
-__all__ = ["broken_file", "read_ct", "refuse_without_ct"]
+__all__ = ["broken_file", "read_ct", "read_ct_with_tags", "refuse_without_ct"]
 
 
 def read_ct(path: Path) -> Volume:
@@ -33,8 +34,13 @@ def read_ct(path: Path) -> Volume:
         ...     read_ct(Path(folder) / "ct.nii.gz").describe_grid()
         'shape (4, 3, 2), spacing (2, 2, 5) mm, LPS, origin (0, 0, 0)'
     """
+    return read_ct_with_tags(path)[0]
+
+
+def read_ct_with_tags(path: Path) -> tuple[Volume, Mapping[str, str]]:
+    """Return a CT as :func:`read_ct` does, and the tags of its first slice; none for NIfTI."""
     if path.name.endswith((".nii", ".nii.gz")):
-        return read_image(path)
+        return read_image(path), {}
     if path.is_file() and path.suffix.lower() != ".zip":
         raise UsageError(
             path,
@@ -56,7 +62,8 @@ def read_ct(path: Path) -> Volume:
                 "exactly one",
                 "Give the folder of one series, or convert all of them: saros convert",
             )
-        return read_series(contents.series[0])
+        series = contents.series[0]
+        return read_series(series), series.slices[0].tags
 
 
 def refuse_without_ct(files: LocalFiles, contents: DicomContents) -> None:

@@ -12,6 +12,7 @@ from saros_hf.cli import add_commands
 from saros_hf.console import all_written, open_streams, warn
 from saros_hf.errors import causes, saros_cause
 
+from .composition.command import add_model_to_composition
 from .evaluate.command import add_evaluate
 from .fit.command import add_cross_validate, run_cross_validate
 from .predict.command import add_predict_options
@@ -130,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--steps", type=int, default=300, help="training steps (default 300)")
     demo.set_defaults(run=_demo)
     add_commands(commands)
+    add_model_to_composition(commands)
     add_evaluate(commands)
     add_publish_model(commands)
     add_cross_validate(commands)

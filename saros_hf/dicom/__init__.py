@@ -5,10 +5,12 @@ coordinates; the volumes they return are indexed (i, j, k) with an RAS affine.
 """
 
 from .groups import DicomContents, find_series
+from .headers import ACQUISITION_TAGS
 from .series import CtSeries
 from .volume import SLICE_SPACING_MM, Stacking, read_series
 
 __all__ = [
+    "ACQUISITION_TAGS",
     "SLICE_SPACING_MM",
     "CtSeries",
     "DicomContents",

@@ -27,11 +27,22 @@ _HEADER_BYTES = 1 << 20
 _SOP_CLASS = re.compile(rb"\x02\x00\x02\x00UI..([0-9.]+)", re.DOTALL)
 # Explicit VR has two letters and a short length, implicit VR a long length.
 _SERIES_UID = re.compile(rb"\x20\x00\x0e\x00(?:UI..|..\x00\x00)([0-9.]+)", re.DOTALL)
+ACQUISITION_TAGS = {
+    "contrast_agent": "0018|0010",
+    "slice_thickness_mm": "0018|0050",
+    "tube_voltage_kv": "0018|0060",
+    "reconstruction_diameter_mm": "0018|1100",
+    "gantry_tilt_degrees": "0018|1120",
+    "kernel": "0018|1210",
+    "patient_position": "0018|5100",
+}
+"""How a CT was made, which moves areas and HU."""
 _TAGS = {
     "study_instance_uid": "0020|000d",
     "patient_id": "0010|0020",
     "collection": "0012|0020",
     "manufacturer": "0008|0070",
+    **ACQUISITION_TAGS,
 }
 
 

@@ -1,0 +1,254 @@
+"""Which CTs to measure, and where their label maps lie."""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..cases.files import IMAGE_NAME
+from ..errors import MissingFileError, UsageError
+from ..labels import TASKS
+from ..nifti import read_labels
+from ..volume import Volume
+from .levels import VERTEBRAE
+
+__all__ = ["CaseInput", "Given", "find_cts", "find_inputs", "read_heights", "read_vertebrae"]
+
+_NIFTI = (".nii.gz", ".nii")
+_HEADERS = ("path", "image", "ct", "case")
+
+
+@dataclass(frozen=True)
+class CaseInput:
+    """A CT with the paths of its label maps.
+
+    Attributes:
+        name: Unique name, of its folder in the results.
+        ct: NIfTI file, DICOM folder or ZIP.
+        regions: Label map of the body regions.
+        parts: Label map of the body parts, ``None`` if there is none.
+        vertebrae: Label map of the vertebrae, or a folder with one file for each.
+        height_cm: Height of the patient.
+    """
+
+    name: str
+    ct: Path
+    regions: Path
+    parts: Path | None = None
+    vertebrae: Path | None = None
+    height_cm: float | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All paths that are read."""
+        paths = (self.ct, self.regions, self.parts, self.vertebrae)
+        return tuple(path for path in paths if path is not None)
+
+
+def find_cts(source: Path, out: Path) -> dict[str, Path]:
+    """Return the CTs that ``source`` names, by a unique name for each.
+
+    Args:
+        source: One CT; a folder of cases as in SAROS, of NIfTI files, or of DICOM folders and ZIPs;
+            or a list, a .txt or .csv file with a path in each line or in the first column.
+        out: Folder of the results, which is no CT even inside ``source``.
+
+    Raises:
+        MissingFileError: ``source`` does not exist or names no CT.
+        UsageError: Two CTs have one name, or the list is not UTF-8.
+    """
+    if not source.exists():
+        raise MissingFileError(source, "no such file or folder", "a CT, or a folder or list of CTs")
+    if source.suffix.lower() in (".txt", ".csv"):
+        cts = _listed(source)
+    else:
+        cts = _in_folder(source, out) if source.is_dir() else [source]
+    names = _names(cts)
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        paths = ", ".join(str(ct) for ct, name in zip(cts, names, strict=True) if name == twice[0])
+        raise UsageError(source, f"one name for {paths}", "a name for each", "Rename one of them.")
+    return dict(zip(names, cts, strict=True))
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user gives besides the CTs.
+
+    Label maps are a file for one CT, and a folder with ``NAME.nii.gz`` or
+    ``NAME/body-regions.nii.gz`` for many; by default those beside the CT.
+    """
+
+    regions: Path | None = None
+    parts: Path | None = None
+    vertebrae: Path | None = None
+    heights_cm: Mapping[str, float] | float | None = None
+
+
+def find_inputs(source: Path, out: Path, given: Given) -> list[CaseInput]:
+    """Return the CTs that ``source`` names, with the label maps of each.
+
+    Raises:
+        MissingFileError: ``source`` or what is given does not exist, or there is no CT.
+        UsageError: Many CTs but one label map, or two CTs of one name.
+    """
+    cts = find_cts(source, out)
+    for path in (given.regions, given.parts, given.vertebrae):
+        if path is None:
+            continue
+        if not path.exists():
+            expected = "a label map, or a folder of label maps"
+            raise MissingFileError(path, "no such file or folder", expected)
+        if path.is_file() and len(cts) > 1:
+            expected = "a folder with a label map for each, NAME.nii.gz"
+            raise UsageError(path, f"one file for {len(cts)} CTs", expected)
+    heights = given.heights_cm
+    by_name = heights if isinstance(heights, Mapping) else dict.fromkeys(cts, heights)
+    return [
+        CaseInput(
+            name=name,
+            ct=ct,
+            regions=_label_map(
+                given.regions or ct.parent, TASKS[0], name, beside=not given.regions
+            ),
+            parts=_parts(given, ct, name),
+            vertebrae=_vertebrae(given.vertebrae, name, alone=len(cts) == 1),
+            height_cm=by_name.get(name),
+        )
+        for name, ct in cts.items()
+    ]
+
+
+def _label_map(given: Path, kind: str, name: str, *, beside: bool = False) -> Path:
+    """Return the label map of a CT, the usual path if there is none.
+
+    Args:
+        given: File, or folder with the label maps of many CTs or, if ``beside``, of this one.
+        kind: Name of the label map in a folder with several for a CT.
+        name: Name of the CT.
+        beside: Whether the folder is that of the CT.
+    """
+    if given.is_file():
+        return given
+    if beside:
+        return given / f"{kind}.nii.gz"
+    places = [given / name / f"{kind}.nii.gz", given / f"{name}.nii"]
+    return next((place for place in places if place.is_file()), given / f"{name}.nii.gz")
+
+
+def _parts(given: Given, ct: Path, name: str) -> Path | None:
+    """Return the label map of the body parts; without one of its own, that beside the regions."""
+    if given.parts is not None:
+        return _label_map(given.parts, TASKS[1], name)
+    folder = ct.parent if given.regions is None else given.regions / name
+    beside = folder / f"{TASKS[1]}.nii.gz"
+    return beside if beside.is_file() else None
+
+
+def _vertebrae(given: Path | None, name: str, *, alone: bool) -> Path | None:
+    """Return the label map of the vertebrae, or the folder with a file for each."""
+    if given is None:
+        return None
+    if alone and given.is_dir() and any(given.glob("vertebrae_*.nii.gz")):
+        return given
+    folder = given / name
+    if folder.is_dir() and any(folder.glob("vertebrae_*.nii.gz")):
+        return folder
+    return _label_map(given, "vertebrae", name)
+
+
+def read_heights(path: Path) -> dict[str, float]:
+    """Return the height in cm by name of the CT from a .csv file with the columns case, height_cm.
+
+    Raises:
+        UsageError: A column is missing, or a height is no number.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {row["case"]: float(row["height_cm"]) for row in rows if row["height_cm"].strip()}
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise UsageError(path, found, "columns case and height_cm, with heights in cm") from error
+
+
+def read_vertebrae(path: Path, labels: Mapping[str, int] = VERTEBRAE) -> Volume:
+    """Return vertebrae with the labels of TotalSegmentator.
+
+    Args:
+        path: A label map, or a folder with ``vertebrae_L3.nii.gz`` and so on.
+        labels: Labels in the label map.
+
+    Raises:
+        MissingFileError: The folder holds no such file.
+    """
+    if path.is_dir():
+        return _merged(path)
+    volume = read_labels(path)
+    if labels == VERTEBRAE:
+        return volume
+    array = np.zeros(volume.shape, np.uint8)
+    for name, label in labels.items():
+        array[volume.array == label] = VERTEBRAE[name]
+    return Volume(array, volume.affine)
+
+
+def _merged(folder: Path) -> Volume:
+    files = {name: folder / f"vertebrae_{name}.nii.gz" for name in VERTEBRAE}
+    present = {name: path for name, path in files.items() if path.is_file()}
+    if not present:
+        raise MissingFileError(folder, "no vertebrae_L3.nii.gz", "a file for each vertebra")
+    array: np.ndarray | None = None
+    for name, path in present.items():
+        volume = read_labels(path)
+        array = np.zeros(volume.shape, np.uint8) if array is None else array
+        array[volume.array > 0] = VERTEBRAE[name]
+    assert array is not None
+    return Volume(array, volume.affine)
+
+
+def _listed(path: Path) -> list[Path]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [row[0].strip() for row in csv.reader(file) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(path, str(error), "a list in UTF-8") from error
+    names = [line for line in lines if line and not line.startswith("#")]
+    if names and names[0].lower() in _HEADERS:
+        names = names[1:]
+    if not names:
+        raise MissingFileError(path, "no path in it", "the path of a CT in each line")
+    return [path.parent / Path(name).expanduser() for name in names]
+
+
+def _in_folder(folder: Path, out: Path) -> list[Path]:
+    inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    visible = [path for path in inside if path.resolve() != out.resolve()]
+    if cases := [path / IMAGE_NAME for path in visible if (path / IMAGE_NAME).is_file()]:
+        return cases
+    if nifti := [path for path in visible if path.name.endswith(_NIFTI)]:
+        return nifti
+    studies = [path for path in visible if path.is_dir() or path.suffix.lower() == ".zip"]
+    # A folder that holds plain files is one series.
+    return studies if studies and len(studies) == len(visible) else [folder]
+
+
+def _names(cts: Sequence[Path]) -> list[str]:
+    """Return the name of each CT; with that of its folder where two are alike."""
+    short = [_name(ct) for ct in cts]
+    counts = Counter(short)
+    return [
+        name if counts[name] == 1 else f"{ct.resolve().parent.name}_{name}"
+        for ct, name in zip(cts, short, strict=True)
+    ]
+
+
+def _name(ct: Path) -> str:
+    if ct.name == IMAGE_NAME:
+        return ct.resolve().parent.name
+    name = ct.resolve().name
+    ending = next((one for one in (*_NIFTI, ".zip") if name.lower().endswith(one)), "")
+    return name.removesuffix(ending) if ending else name

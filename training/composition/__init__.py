@@ -1,0 +1,3 @@
+"""Predict label maps with a model, then measure them: ``saros composition --model``."""
+
+__all__: list[str] = []
