@@ -10,7 +10,7 @@ from packaging.version import Version
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
-required = [*project["dependencies"], *extras["download"], *extras["train"]]
+required = [*project["dependencies"], *extras["download"], *extras["dicom"], *extras["train"]]
 wrong = []
 for requirement in map(Requirement, required):
     floor = next(one.version for one in requirement.specifier if one.operator == ">=")

@@ -2,12 +2,13 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..cases.ct_list import listed, unique_names
 from ..cases.files import IMAGE_NAME
 from ..errors import MissingFileError, UsageError
 from ..labels import TASKS
@@ -18,7 +19,6 @@ from .levels import VERTEBRAE
 __all__ = ["CaseInput", "Given", "find_cts", "find_inputs", "read_heights", "read_vertebrae"]
 
 _NIFTI = (".nii.gz", ".nii")
-_HEADERS = ("path", "image", "ct", "case")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def find_cts(source: Path, out: Path) -> dict[str, Path]:
 
     Args:
         source: One CT; a folder of cases as in SAROS, of NIfTI files, or of DICOM folders and ZIPs;
-            or a list, a .txt or .csv file with a path in each line or in the first column.
+            or a list, see :func:`~saros_hf.cases.ct_list.listed`.
         out: Folder of the results, which is no CT even inside ``source``.
 
     Raises:
@@ -63,15 +63,15 @@ def find_cts(source: Path, out: Path) -> dict[str, Path]:
     if not source.exists():
         raise MissingFileError(source, "no such file or folder", "a CT, or a folder or list of CTs")
     if source.suffix.lower() in (".txt", ".csv"):
-        cts = _listed(source)
+        cts = listed(source)
     else:
         cts = _in_folder(source, out) if source.is_dir() else [source]
-    names = _names(cts)
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    named = unique_names([ct.absolute() for ct in cts])
+    twice = [name for name, count in Counter(named.values()).items() if count > 1]
     if twice:
-        paths = ", ".join(str(ct) for ct, name in zip(cts, names, strict=True) if name == twice[0])
+        paths = ", ".join(str(ct) for ct, name in named.items() if name == twice[0])
         raise UsageError(source, f"one name for {paths}", "a name for each", "Rename one of them.")
-    return dict(zip(names, cts, strict=True))
+    return {name: ct for ct, name in named.items()}
 
 
 @dataclass(frozen=True)
@@ -210,20 +210,6 @@ def _merged(folder: Path) -> Volume:
     return Volume(array, volume.affine)
 
 
-def _listed(path: Path) -> list[Path]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = [row[0].strip() for row in csv.reader(file) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(path, str(error), "a list in UTF-8") from error
-    names = [line for line in lines if line and not line.startswith("#")]
-    if names and names[0].lower() in _HEADERS:
-        names = names[1:]
-    if not names:
-        raise MissingFileError(path, "no path in it", "the path of a CT in each line")
-    return [path.parent / Path(name).expanduser() for name in names]
-
-
 def _in_folder(folder: Path, out: Path) -> list[Path]:
     inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     visible = [path for path in inside if path.resolve() != out.resolve()]
@@ -234,21 +220,3 @@ def _in_folder(folder: Path, out: Path) -> list[Path]:
     studies = [path for path in visible if path.is_dir() or path.suffix.lower() == ".zip"]
     # A folder that holds plain files is one series.
     return studies if studies and len(studies) == len(visible) else [folder]
-
-
-def _names(cts: Sequence[Path]) -> list[str]:
-    """Return the name of each CT; with that of its folder where two are alike."""
-    short = [_name(ct) for ct in cts]
-    counts = Counter(short)
-    return [
-        name if counts[name] == 1 else f"{ct.resolve().parent.name}_{name}"
-        for ct, name in zip(cts, short, strict=True)
-    ]
-
-
-def _name(ct: Path) -> str:
-    if ct.name == IMAGE_NAME:
-        return ct.resolve().parent.name
-    name = ct.resolve().name
-    ending = next((one for one in (*_NIFTI, ".zip") if name.lower().endswith(one)), "")
-    return name.removesuffix(ending) if ending else name

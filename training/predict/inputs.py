@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from saros_hf.cases.ct_list import listed, unique_names
 from saros_hf.cases.files import IMAGE_NAME
 from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.labels import Task
-
-from .list_file import listed
 
 SUFFIX = ".nii.gz"
 _NIFTI = (".nii", ".nii.gz")
@@ -46,7 +45,7 @@ def find_inputs(source: Path, out: Path) -> list[PredictionInput]:
 
     Args:
         source: One CT; a folder of cases, of NIfTI files, or of DICOM folders and ZIPs; or a list,
-            see :func:`training.predict.list_file.listed`.
+            see :func:`saros_hf.cases.ct_list.listed`.
         out: Label map to write if its name ends in .nii.gz; then ``source`` is one CT. Else the
             folder to write to.
 
@@ -72,7 +71,7 @@ def find_inputs(source: Path, out: Path) -> list[PredictionInput]:
     if one_file:
         inputs = [PredictionInput(source, out, alone=True)]
     else:
-        names = _names(images)
+        names = unique_names(images)
         inputs = [PredictionInput(image, out / f"{names[image]}{SUFFIX}") for image in names]
     _refuse_overwriting(inputs)
     return inputs
@@ -93,30 +92,6 @@ def _images(source: Path, out: Path) -> list[Path]:
         return []
     series = (path for path in visible if path.is_dir() or path.suffix.lower() == ".zip")
     return [path for path in series if path.resolve() != out.resolve()]
-
-
-def _names(images: Sequence[Path]) -> dict[Path, str]:
-    """Return a unique name for each CT: its own, with as many parent folders as necessary."""
-    parts = {image: _name_parts(image) for image in images}
-    lengths = dict.fromkeys(parts, 1)
-    while True:
-        names = {image: "_".join(parts[image][-lengths[image] :]) for image in parts}
-        counts = Counter(names.values())
-        ambiguous = [image for image, name in names.items() if counts[name] > 1]
-        longer = [image for image in ambiguous if lengths[image] < len(parts[image])]
-        if not longer:
-            return names
-        for image in longer:
-            lengths[image] += 1
-
-
-def _name_parts(image: Path) -> tuple[str, ...]:
-    """Return a CT's folders and name; ``case_000/image.nii.gz`` is named after its folder."""
-    folders = image.parent.relative_to(image.anchor).parts
-    if image.name == IMAGE_NAME and folders:
-        return folders
-    endings = [one for one in (*_NIFTI, ".zip") if image.name.lower().endswith(one)]
-    return (*folders, image.name[: -len(endings[0])] if endings else image.name)
 
 
 def _refuse_overwriting(inputs: Sequence[PredictionInput]) -> None:

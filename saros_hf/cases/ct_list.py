@@ -1,16 +1,19 @@
-"""Lists of CTs: a path per line, or a table by hand, by pandas or by a spreadsheet."""
+"""Many CTs: lists of their paths, by hand, by pandas or by a spreadsheet, and their names."""
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
 
-from saros_hf.errors import MissingFileError, UsageError
+from ..errors import MissingFileError, UsageError
+from .files import IMAGE_NAME
 
 _HEADERS = ("path", "image", "image_file", "image file", "image_path", "file", "filename", "ct")
 """First cells that mark a column of paths, and the first line of a .csv file as its header."""
 _DELIMITERS = (",", ";", "\t")
+_NIFTI = (".nii", ".nii.gz")
 
 
 def listed(path: Path) -> list[Path]:
@@ -69,3 +72,27 @@ def _column(path: Path, lines: Sequence[str]) -> list[str]:
     chosen = next(chain(named, holding, columns), ())
     # A DICOM folder may be called "image": a CT is never left out silently.
     return list(chosen[1:] if chosen in named and not _exists(_place(path, chosen[0])) else chosen)
+
+
+def unique_names(images: Sequence[Path]) -> dict[Path, str]:
+    """Return a unique name for each CT: its own, with as many parent folders as necessary."""
+    parts = {image: _name_parts(image) for image in images}
+    lengths = dict.fromkeys(parts, 1)
+    while True:
+        names = {image: "_".join(parts[image][-lengths[image] :]) for image in parts}
+        counts = Counter(names.values())
+        ambiguous = [image for image, name in names.items() if counts[name] > 1]
+        longer = [image for image in ambiguous if lengths[image] < len(parts[image])]
+        if not longer:
+            return names
+        for image in longer:
+            lengths[image] += 1
+
+
+def _name_parts(image: Path) -> tuple[str, ...]:
+    """Return a CT's folders and name; ``case_000/image.nii.gz`` is named after its folder."""
+    folders = image.parent.relative_to(image.anchor).parts
+    if image.name == IMAGE_NAME and folders:
+        return folders
+    endings = [one for one in (*_NIFTI, ".zip") if image.name.lower().endswith(one)]
+    return (*folders, image.name[: -len(endings[0])] if endings else image.name)
