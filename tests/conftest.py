@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
 # Before NumPy and torch are imported: processes side by side share the cores.
@@ -18,6 +19,8 @@ os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="saros-tests-")
 
 import pytest
 
+# The sockets of worker processes lie there, and their paths are short only before a test moves TMPDIR.
+get_temp_dir()
 # A shell lets jobs in its background ignore Ctrl-C; the programs that tests interrupt must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
