@@ -1,4 +1,7 @@
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -87,7 +90,7 @@ def test_every_shipped_config_takes_a_step(
 def test_interrupted_command_says_how_to_go_on(
     run: Run, monkeypatch: pytest.MonkeyPatch, command: str, how: str
 ) -> None:
-    def stop(_: list[str]) -> int:
+    def stop(_: list[str], *, is_process: bool) -> int:  # noqa: ARG001
         raise KeyboardInterrupt
 
     monkeypatch.setattr("training.cli._run", stop)
@@ -267,3 +270,29 @@ def test_real_ct_trains_a_few_steps(
     assert code == 0, err
     mask = read_mask(folder / "case_000" / "body-regions.nii.gz", "body-regions")
     assert np.unique(mask.array[..., 2]).tolist() == [0, 1, 2, 3, 5, 11]
+
+
+FORK = """
+import os, signal, sys
+from training.cli import main
+sys.argv[1:] = ["verify", "nowhere"]
+try:
+    main()
+except SystemExit:
+    pass
+assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+if os.fork() == 0:
+    os._exit(signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_forked_processes_end_at_sigterm() -> None:
+    """A pool waits for ever for a process that handles SIGTERM while it waits for a lock."""
+    subprocess.run([sys.executable, "-c", FORK], check=True)
+
+
+def test_command_in_a_program_leaves_its_signals_alone(run: Run) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert run("verify", "nowhere")[0] == 1
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -2,9 +2,9 @@
 
 import argparse
 import errno
+import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def main(args: Sequence[str] | None = None) -> None:
     if args is None:
         open_streams()
     try:
-        code = _run(arguments)
+        code = _run(arguments, is_process=args is None)
     except KeyboardInterrupt as stop:
         anew = arguments[0] in _START_ANEW and not _names_a_model(arguments)
         how = f"Run the same command again: it {'starts anew' if anew else 'goes on'}."
@@ -57,7 +57,7 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], *, is_process: bool) -> int:
     if arguments and arguments[0] in _LIGHTNING_VERBS and not _names_a_model(arguments):
         _run_lightning(arguments)
         return 0
@@ -65,11 +65,17 @@ def _run(arguments: list[str]) -> int:
     if rest and options.run is not run_cross_validate:
         _parser().parse_args(arguments)  # refuses them
     options.rest = rest
-    if threading.current_thread() is threading.main_thread():
-        # The end of a job stops a command as Ctrl-C does.
+    if is_process:
+        # The end of a job stops a command as Ctrl-C does. A forked process ends at once: a pool that
+        # ends its processes waits for ever for one that handles SIGTERM while it waits for a lock.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        os.register_at_fork(after_in_child=_end_at_sigterm)
     code: int = options.run(options)
     return code
+
+
+def _end_at_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run_lightning(arguments: list[str]) -> None:

@@ -1,7 +1,6 @@
 """The command ``saros cross-validate``."""
 
 import argparse
-import signal
 from pathlib import Path
 
 from saros_hf.console import Subparsers, say, show
@@ -41,8 +40,6 @@ def run_cross_validate(options: argparse.Namespace) -> int:
     if options.push_to_hub is not None:
         to = Destination(options.push_to_hub, "model", options.private == "true")
         check_destination(to)
-    # The end of a job stops the fold's process too, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     table = Table("fold", "best validation Dice", "epoch", title=str(options.out))
     for result in cross_validate(options.out, options.rest):
         table.add_row(str(result.fold), f"{result.dice:.3f}", str(result.epoch))
