@@ -6,7 +6,7 @@ from pathlib import Path
 from .archive.local_files import LocalFiles, open_source
 from .dicom import DicomContents, find_series, read_series
 from .errors import DicomError, MissingFileError, UsageError
-from .nifti import read_image
+from .nifti import SUFFIXES, read_image
 from .volume import Volume
 
 __all__ = ["broken_file", "read_ct", "read_ct_with_tags", "refuse_without_ct"]
@@ -39,7 +39,7 @@ def read_ct(path: Path) -> Volume:
 
 def read_ct_with_tags(path: Path) -> tuple[Volume, Mapping[str, str]]:
     """Return a CT as :func:`read_ct` does, and the tags of its first slice; none for NIfTI."""
-    if path.name.endswith((".nii", ".nii.gz")):
+    if path.name.endswith(SUFFIXES):
         return read_image(path), {}
     if path.is_file() and path.suffix.lower() != ".zip":
         raise UsageError(

@@ -1,5 +1,6 @@
 """Errors that a user can act on: they say where, what was found, what was expected, what to do."""
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ __all__ = [
     "UnreadableFileError",
     "UsageError",
     "causes",
+    "is_disk_full",
     "one_line",
     "printable",
     "saros_cause",
@@ -122,6 +124,16 @@ def causes(error: BaseException) -> Iterator[BaseException]:
     while seen is not None:
         yield seen
         seen = seen.__cause__ or seen.__context__
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error says that a disk or a quota is full.
+
+    Example:
+        >>> is_disk_full(OSError(errno.ENOSPC, "No space left on device"))
+        True
+    """
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
 
 
 def one_line(error: Exception) -> str:

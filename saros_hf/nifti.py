@@ -20,6 +20,9 @@ from .files import write_atomically
 from .labels import IGNORE_INDEX, Task, num_classes
 from .volume import PLAUSIBLE_SPACING_MM, Volume, distinct_values
 
+SUFFIXES = (".nii.gz", ".nii")
+"""Endings of the names of NIfTI files."""
+
 _AIR_HU = -1024
 _WHOLE_WITHIN = 1e-3
 """Labels scaled by a factor of float32 are not exactly whole numbers."""

@@ -1,7 +1,6 @@
 """The command ``saros``: data commands of :mod:`saros_hf.cli`, and training on top."""
 
 import argparse
-import errno
 import os
 import signal
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from saros_hf.cli import add_commands
 from saros_hf.console import all_written, open_streams, warn
-from saros_hf.errors import causes, saros_cause
+from saros_hf.errors import causes, is_disk_full, saros_cause
 
 from .composition.command import add_model_to_composition
 from .evaluate.command import add_evaluate
@@ -25,7 +24,6 @@ _LIGHTNING_VERBS = {
     "predict": "label any CT: --model DIR CT OUT; without --model, the test split",
 }
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_TEXT = "No space left on device"
 """Libraries in C++ and Rust report a full disk by its words alone."""
 
@@ -36,10 +34,11 @@ _START_ANEW = {"demo", "evaluate", "verify", *_LIGHTNING_VERBS}
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; ends with exit code 1 and one line if the input is at fault."""
     arguments = list(sys.argv[1:] if args is None else args)
-    if args is None:
+    is_process = args is None
+    if is_process:
         open_streams()
     try:
-        code = _run(arguments, is_process=args is None)
+        code = _run(arguments, is_process=is_process)
     except KeyboardInterrupt as stop:
         anew = arguments[0] in _START_ANEW and not _names_a_model(arguments)
         how = f"Run the same command again: it {'starts anew' if anew else 'goes on'}."
@@ -51,7 +50,7 @@ def main(args: Sequence[str] | None = None) -> None:
             raise
         warn(line)
         code = 1
-    if args is None and not all_written():
+    if is_process and not all_written():
         code = code or 1
     if code:
         sys.exit(code)
@@ -104,7 +103,7 @@ def _one_line(error: Exception) -> str | None:
         return str(cause)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("training"):
         return f'found no package {error.name}. Install: pip install "saros-hf[train]"'
-    if any(getattr(one, "errno", None) in _FULL or _FULL_TEXT in str(one) for one in causes(error)):
+    if any(is_disk_full(one) or _FULL_TEXT in str(one) for one in causes(error)):
         return f"found {_FULL_TEXT.lower()}. Make room and run the same command again."
     if isinstance(error, OSError) and error.strerror is not None:
         return f"{error.filename or 'this machine'}: {error.strerror}"

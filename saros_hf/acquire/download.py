@@ -1,6 +1,5 @@
 """``saros download``: fetch, convert and put in place all cases that a folder lacks."""
 
-import errno
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from ..archive.sources import SeriesSource, SourceName, source_named
 from ..cases.case import Case
 from ..cases.source import holds_series
 from ..cases.table import read_case_table, tables_in
-from ..errors import UsageError, one_line
+from ..errors import UsageError, is_disk_full, one_line
 from ..progress import TransferBar
 from .assemble import add_masks, assemble, only_series
 from .outcomes import Outcome, Status
@@ -170,7 +169,7 @@ class _Run:
                     return None
                 note = self._finish(case, work)
         except Exception as error:  # noqa: BLE001 - the other cases do not depend on this one
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if is_disk_full(error):
                 self.disk_full.set()
             return outcome("failed", one_line(error))
         return outcome("kept") if note is None else outcome("written", note)

@@ -8,12 +8,12 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 from ..errors import MissingFileError, UsageError
+from ..nifti import SUFFIXES
 from .files import IMAGE_NAME
 
 _HEADERS = ("path", "image", "image_file", "image file", "image_path", "file", "filename", "ct")
 """First cells that mark a column of paths, and the first line of a .csv file as its header."""
 _DELIMITERS = (",", ";", "\t")
-_NIFTI = (".nii", ".nii.gz")
 
 
 def listed(path: Path) -> list[Path]:
@@ -94,5 +94,5 @@ def _name_parts(image: Path) -> tuple[str, ...]:
     folders = image.parent.relative_to(image.anchor).parts
     if image.name == IMAGE_NAME and folders:
         return folders
-    endings = [one for one in (*_NIFTI, ".zip") if image.name.lower().endswith(one)]
+    endings = [one for one in (*SUFFIXES, ".zip") if image.name.lower().endswith(one)]
     return (*folders, image.name[: -len(endings[0])] if endings else image.name)

@@ -42,7 +42,7 @@ def add_composition(commands: Subparsers) -> None:
     what = "also write DICOM SEG and SR into the CT's study; needs highdicom"
     add("--dicom", action="store_true", help=what)
     add("--jobs", type=int, metavar="N", help="CTs at once (default: processors)")
-    composition.set_defaults(run=run_composition)
+    composition.set_defaults(run=run_composition, digests={})
 
 
 def run_composition(options: argparse.Namespace) -> int:
@@ -81,7 +81,7 @@ def measure_options(options: argparse.Namespace) -> "MeasureOptions":
         levels=tuple(options.level),
         median_filter=options.median_filter,
         dicom=options.dicom,
-        model=getattr(options, "digests", {}),
+        model=options.digests,
     )
     labels = dict(_vertebra_label(text) for text in options.vertebra_labels)
     return replace(result, vertebra_labels=labels) if labels else result

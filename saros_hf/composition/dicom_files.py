@@ -14,6 +14,7 @@ from ..dicom.series import ordered
 from ..errors import DicomError, UsageError
 from ..files import write_atomically
 from ..labels import IGNORE_INDEX
+from ..nifti import SUFFIXES
 from .result import Composition
 from .sources import CaseInput
 from .tissues import TISSUES, Tissue
@@ -65,7 +66,7 @@ def refuse_dicom_output(inputs: Sequence[CaseInput]) -> None:
         remedy = 'Install: pip install "saros-hf[dicom]"'
         raise UsageError("--dicom", "no package highdicom", "it", remedy)
     for one in inputs:
-        if one.ct.name.endswith((".nii", ".nii.gz")):
+        if one.ct.name.endswith(SUFFIXES):
             remedy = "Leave out --dicom, or give the DICOM series: NIfTI names no study."
             raise UsageError("--dicom", f"the NIfTI file {one.ct}", "CTs in DICOM", remedy)
 

@@ -1,4 +1,4 @@
-"""Where the field of view cuts the body: skin at the reconstruction circle or at the image border."""
+"""Find where the field of view cuts the body: skin at the reconstruction circle or at the image border."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""What has to be known before the numbers of a case are used."""
+"""Flag what has to be known before the numbers of a case are used."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What a measurement returns: volumes, slices, levels, ratios and flags, with units in the names.
+"""Results of a measurement: volumes, slices, levels, ratios and flags, with units in the names.
 
 A value is NaN where it is not known; it is 0 only where a tissue is truly absent from a region that
 the label map shows.

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +19,7 @@ from ..cases.pairing import shared_affine
 from ..console import warn
 from ..ct import read_ct_with_tags
 from ..dicom import ACQUISITION_TAGS
-from ..errors import MissingFileError, SarosError, UsageError
+from ..errors import MissingFileError, SarosError, UsageError, one_line
 from ..files import remove_leftovers, write_atomically
 from ..nifti import read_labels, write_volume
 from ..progress import OnProgress, usable_processors
@@ -165,7 +166,7 @@ def _measure_case(one: CaseInput, out: Path, options: MeasureOptions) -> dict[st
             write_dicom(folder, source_slices(one.ct), composition)
         write_case_report(folder / REPORT_NAME, one.name, ct, composition, facts)
     except Exception as error:  # noqa: BLE001 - one odd case must not end the run
-        head |= {"status": "failed", "reason": _describe(error)}
+        head |= {"status": "failed", "reason": one_line(error)}
         body = {} if isinstance(error, SarosError) else {"traceback": traceback.format_exc()}
     # The record comes last: where it is, the other files are.
     record = head | {"seconds": round(perf_counter() - started, 2)} | body
@@ -234,11 +235,6 @@ def _body(
     }
 
 
-def _describe(error: Exception) -> str:
-    known = isinstance(error, SarosError)
-    return " ".join((str(error) if known else f"{type(error).__name__}: {error}").split())
-
-
 def _fingerprint(one: CaseInput, options: MeasureOptions) -> dict[str, Any]:
     """Return what a record depends on: options, height, and size and time of every file."""
     files = {}
@@ -294,6 +290,7 @@ def _write_all_tables(inputs: Sequence[CaseInput], out: Path) -> list[Status]:
     return statuses
 
 
+@cache
 def _versions() -> dict[str, str]:
     names = ("saros-hf", "numpy", "scipy", "nibabel", "SimpleITK")
     found = {"python": platform.python_version()}

@@ -1,4 +1,4 @@
-"""Which CTs to measure, and where their label maps lie."""
+"""Find the CTs to measure and their label maps."""
 
 import csv
 from collections import Counter
@@ -12,13 +12,11 @@ from ..cases.ct_list import listed, unique_names
 from ..cases.files import IMAGE_NAME
 from ..errors import MissingFileError, UsageError
 from ..labels import TASKS
-from ..nifti import read_labels
+from ..nifti import SUFFIXES, read_labels
 from ..volume import Volume
 from .levels import VERTEBRAE
 
 __all__ = ["CaseInput", "Given", "find_cts", "find_inputs", "read_heights", "read_vertebrae"]
-
-_NIFTI = (".nii.gz", ".nii")
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def find_cts(source: Path, out: Path) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Given:
-    """What the user gives besides the CTs.
+    """Label maps and heights that the user gives besides the CTs.
 
     Label maps are a file for one CT, and a folder with ``NAME.nii.gz`` or
     ``NAME/body-regions.nii.gz`` for many; by default those beside the CT.
@@ -215,7 +213,7 @@ def _in_folder(folder: Path, out: Path) -> list[Path]:
     visible = [path for path in inside if path.resolve() != out.resolve()]
     if cases := [path / IMAGE_NAME for path in visible if (path / IMAGE_NAME).is_file()]:
         return cases
-    if nifti := [path for path in visible if path.name.endswith(_NIFTI)]:
+    if nifti := [path for path in visible if path.name.endswith(SUFFIXES)]:
         return nifti
     studies = [path for path in visible if path.is_dir() or path.suffix.lower() == ".zip"]
     # A folder that holds plain files is one series.

@@ -33,17 +33,9 @@ def test_disk_full(archives: Archives, small_disk: Path) -> None:
     archives.recover("idc")
 
 
-RUN = """
-import signal, sys
-from training.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-main(["download", *sys.argv[1:]])
-"""
-
-
 def start(archives: Archives) -> "AbstractContextManager[subprocess.Popen[str]]":
     """Run the command in a process group of its own, as a terminal does."""
-    command = [sys.executable, "-c", RUN, *archives.arguments()]
+    command = [sys.executable, "-m", "training", "download", *archives.arguments()]
     return started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from helpers.case_folders import write_folder
 from helpers.model_folders import evaluated
+from helpers.processes import started
 
 from saros_hf.cases.case import Case
 from saros_hf.cases.files import find_cases
@@ -202,17 +203,13 @@ def test_stopped_evaluation_is_one_line(broken: Evaluation, tmp_path: Path, numb
     """Ctrl-C, which reaches all processes, while the workers are still starting."""
     command = [sys.executable, "-m", "training", "evaluate", str(broken.truth)]
     command += [str(broken.predictions), "--out", str(tmp_path / "o"), "--allow-missing"]
-    old = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
-    with subprocess.Popen(
-        [*command, "--jobs", "2"], stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
-        signal.signal(signal.SIGINT, old)
+    with started([*command, "--jobs", "2"], stderr=subprocess.PIPE) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         while len(children.read_text().split()) < 2:
             assert process.poll() is None
         time.sleep(0.5)
         os.killpg(process.pid, number)
-        error = process.communicate(timeout=120)[1].decode()
+        error = process.communicate(timeout=120)[1]
     assert process.returncode == 130
     assert "Traceback" not in error
     assert "saros: interrupted. Run the same command again: it starts anew." in error

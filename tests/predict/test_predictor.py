@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from helpers.processes import started
 from lightning.pytorch.strategies import DDPStrategy
 
 from saros_hf.errors import MissingFileError, UsageError
@@ -195,7 +196,7 @@ def test_stopped_run_blames_no_ct(
     (tmp_path / "list.txt").write_text("\n".join(names))
     command = [sys.executable, "-m", "training", "predict", "--model", str(model)]
     command += [str(tmp_path / "list.txt"), str(out), "--workers", "2", "--accelerator", "cpu"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+    with started(command, stderr=subprocess.PIPE) as process:
         while not list(out.glob("*.nii.gz")):
             assert process.poll() is None
             time.sleep(0.1)
@@ -206,8 +207,8 @@ def test_stopped_run_blames_no_ct(
             os.kill(int(children.split()[-1]), signal.SIGKILL)
         _, error = process.communicate(timeout=60)
     assert process.returncode == code
-    assert told in error.decode()
-    assert "Traceback" not in error.decode()
+    assert told in error
+    assert "Traceback" not in error
     assert not list(out.glob("*.error.txt"))
 
 

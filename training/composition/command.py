@@ -88,7 +88,7 @@ def _predict_and_measure(
 
     from ..predict.devices import make_trainer
     from ..predict.inputs import PredictionInput
-    from ..predict.predictor import Predictor
+    from ..predict.predictor import Predictor, predict_all
 
     labels = options.out / LABELS_FOLDER
     cts = find_cts(options.source, options.out)
@@ -100,7 +100,7 @@ def _predict_and_measure(
             accelerator=options.accelerator,
             devices="1" if len(inputs) == 1 else options.devices,
         )
-        trainer.predict(predictor, return_predictions=False)
+        predict_all(trainer, predictor)
     if not trainer.is_global_zero:
         return 0
     return measure(argparse.Namespace(**vars(options) | {"regions": labels}))

@@ -1,4 +1,4 @@
-"""How far networks and mirror passes differ: each measures on its own, then their spread is taken."""
+"""Compare networks and mirror passes: each measures on its own, then their spread is taken."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -13,13 +13,12 @@ from saros_hf.cases.table import find_table, read_case_table
 from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.folds import SPLITS, split_of
 from saros_hf.labels import TASKS, Task
-from saros_hf.nifti import read_grid, read_labels, read_mask
+from saros_hf.nifti import SUFFIXES, read_grid, read_labels, read_mask
 from saros_hf.volume import Volume
 
 from ..surfaces.protocols import SurfaceProtocol
 
 _CASE_ID = re.compile(r"case_\d{3,}")
-_SUFFIXES = (".nii.gz", ".nii")
 _RESERVED_STEMS = {*TASKS, IMAGE_NAME.split(".")[0]}
 
 
@@ -177,7 +176,7 @@ def _candidates(folder: Path, task: Task) -> Iterator[tuple[str, Path]]:
             continue
         if path.is_dir():
             yield from ((match[0], file) for file in _label_maps(path, task))
-        elif path.name.endswith(_SUFFIXES):
+        elif path.name.endswith(SUFFIXES):
             yield match[0], path
 
 
@@ -186,7 +185,7 @@ def _label_maps(folder: Path, task: Task) -> list[Path]:
     stems = {
         path: path.name.split(".")[0]
         for path in sorted(folder.iterdir())
-        if path.name.endswith(_SUFFIXES)
+        if path.name.endswith(SUFFIXES)
     }
     named = [path for path, stem in stems.items() if stem == task]
     return named or [path for path, stem in stems.items() if stem not in _RESERVED_STEMS]

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from saros_hf.console import say
-from saros_hf.errors import UsageError
 from saros_hf.progress import progress_bar
 
 
@@ -56,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     from .devices import make_trainer
     from .ensemble import read_ensemble
     from .inputs import find_inputs
-    from .predictor import Predictor
+    from .predictor import Predictor, predict_all
 
     passes = PredictOptions(tile=options.tile, batch_size=options.batch_size)
     inputs = find_inputs(options.source, options.out)
@@ -85,29 +84,8 @@ def _run(options: argparse.Namespace) -> int:
             precision=options.precision,
             bar=not alone,
         )
-        _predict_all(trainer, predictor)
+        predict_all(trainer, predictor)
     return _summarise(predictor, trainer, options.out) if trainer.is_global_zero else 0
-
-
-def _predict_all(trainer: Any, predictor: Any) -> None:  # noqa: ANN401 - imported late
-    """Predict the CTs.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C or SIGTERM stopped it.
-        UsageError: A process that reads CTs was killed.
-    """
-    from .predictor import is_dead_worker
-
-    try:
-        trainer.predict(predictor, return_predictions=False)
-    except SystemExit as stop:  # Lightning's way to end after either
-        raise KeyboardInterrupt from stop
-    except RuntimeError as error:
-        if not is_dead_worker(error):
-            raise
-        found, expected = "a reading process that was killed", "enough memory for all"
-        remedy = "Start the same command again with --workers 0: it goes on."
-        raise UsageError("--workers", found, expected, remedy) from error
 
 
 def _summarise(predictor: Any, trainer: Any, out: Path) -> int:  # noqa: ANN401 - imported late

@@ -9,9 +9,9 @@ from saros_hf.cases.ct_list import listed, unique_names
 from saros_hf.cases.files import IMAGE_NAME
 from saros_hf.errors import MissingFileError, UsageError
 from saros_hf.labels import Task
+from saros_hf.nifti import SUFFIXES
 
 SUFFIX = ".nii.gz"
-_NIFTI = (".nii", ".nii.gz")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _images(source: Path, out: Path) -> list[Path]:
     cases = [path / IMAGE_NAME for path in visible if path.name.startswith("case_")]
     if found := [image for image in cases if image.is_file()]:
         return found
-    if found := [path for path in visible if path.name.endswith(_NIFTI)]:
+    if found := [path for path in visible if path.name.endswith(SUFFIXES)]:
         return found
     if out.name.endswith(SUFFIX):  # one series, maybe in nested folders
         return []

@@ -1,4 +1,4 @@
-"""What made a label map: noted in its header, so that those of other models and CTs are told apart."""
+"""Note in the header of a label map which model and CT made it, to recognise those of others."""
 
 import hashlib
 import re
@@ -11,20 +11,20 @@ from torch import nn
 
 from saros_hf.errors import UnreadableFileError
 from saros_hf.files import sha256
-from saros_hf.nifti import read_description, read_labels
+from saros_hf.nifti import SUFFIXES, read_description, read_labels
 from saros_hf.volume import Volume
 
 _DIGITS = 12
 """Three digests fit in the 79 characters of the header's field."""
 _UNKNOWN = "0" * _DIGITS
 _NOTE = re.compile("predicted by saros-hf" + rf" ([0-9a-f]{{{_DIGITS}}})" * 3)
-_NEVER_DICOM = (".nii", ".nii.gz", ".png", ".txt")
+_NEVER_DICOM = (*SUFFIXES, ".png", ".txt")
 """Files that a prediction writes, maybe into the folder of the series itself."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What decides the voxels of a label map, as far as it is known.
+    """The model and the CT that decide the voxels of a label map, as far as they are known.
 
     Attributes:
         model: Digest of weights, input and options.

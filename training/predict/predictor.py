@@ -1,6 +1,5 @@
 """Prediction of many CTs with Lightning, on any number of devices, resumable after any stop."""
 
-import errno
 import signal
 import traceback
 from collections.abc import Sequence
@@ -8,12 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from lightning import LightningModule
+from lightning import LightningModule, Trainer
 from torch.utils.data import DataLoader, Dataset
 
 from saros_hf.console import warn
 from saros_hf.ct import read_ct
-from saros_hf.errors import SarosError, UsageError
+from saros_hf.errors import SarosError, UsageError, is_disk_full
 from saros_hf.files import remove_leftovers, write_atomically
 from saros_hf.labels import Task
 from saros_hf.progress import OnProgress
@@ -222,13 +221,32 @@ class Predictor(LightningModule):
             self.written += pictures
         except Exception as error:  # see CtDataset
             _refuse_full_disk(item, error)
-            if item.alone or is_dead_worker(error):
+            if item.alone or _is_dead_worker(error):
                 raise
             return _describe(item, error)
         return ""
 
 
-def is_dead_worker(error: BaseException) -> bool:
+def predict_all(trainer: Trainer, predictor: Predictor) -> None:
+    """Predict the CTs of a predictor.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM stopped it.
+        UsageError: A process that reads CTs was killed.
+    """
+    try:
+        trainer.predict(predictor, return_predictions=False)
+    except SystemExit as stop:  # Lightning's way to end after either
+        raise KeyboardInterrupt from stop
+    except RuntimeError as error:
+        if not _is_dead_worker(error):
+            raise
+        found, expected = "a reading process that was killed", "enough memory for all"
+        remedy = "Start the same command again with --workers 0: it goes on."
+        raise UsageError("--workers", found, expected, remedy) from error
+
+
+def _is_dead_worker(error: BaseException) -> bool:
     """Return whether an error says that a reading process died; PyTorch raises it anywhere."""
     return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")
 
@@ -261,6 +279,6 @@ def _describe(item: PredictionInput, error: Exception) -> str:
 
 def _refuse_full_disk(item: PredictionInput, error: Exception) -> None:
     """Raise if an error would occur again with every further CT."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         remedy = "Make room and start the same command again: it goes on."
         raise UsageError(item.target, str(error), "room for the label maps", remedy) from error
